@@ -1,0 +1,74 @@
+# Two commands matter: `make run` sets everything up and runs the daemon with a demonstration call,
+# `make test` sets everything up and tests it. Both install what is missing and are safe to run twice.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DIR    ?= var
+DEMO   ?= 1
+ONCE   ?= 0
+
+# Debian packages, by what they are needed for.
+APT_BUILD := g++ make git python3-venv python3-dev zlib1g-dev
+APT_TEST  := sip-tester baresip-core espeak-ng clang-format clang-tidy clang libclang-rt-14-dev iproute2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint bench fuzz setup setup-test engine clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.engine ## build what `make run` needs
+setup-test: $(VENV)/.engine $(VENV)/.test ## build what `make test` needs
+
+$(VENV)/.apt-build:
+	@scripts/apt-install "compiler and Python headers" $(APT_BUILD)
+	@mkdir -p $(VENV) && touch $@
+
+$(VENV)/.apt-test:
+	@scripts/apt-install "SIP test clients and linters" $(APT_TEST)
+	@mkdir -p $(VENV) && touch $@
+
+$(BIN)/python: | $(VENV)/.apt-build
+	@echo "==> Python environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mediaserverd needs Python 3.11 or newer; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --upgrade pip
+
+$(VENV)/.build-tools: $(BIN)/python
+	@echo "==> build tools"
+	@$(BIN)/pip install --progress-bar on --quiet 'scikit-build-core>=1.0' 'nanobind>=2.9' 'cmake>=3.26' ninja
+	@touch $@
+
+ENGINE_SOURCES := $(shell find engine -name '*.cpp' -o -name '*.hpp' -o -name 'CMakeLists.txt')
+
+$(VENV)/.engine: $(VENV)/.build-tools pyproject.toml $(ENGINE_SOURCES)
+	@echo "==> mediaserverd and its packet engine (the first build takes a minute)"
+	@$(BIN)/pip install --quiet --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.engine $(VENV)/.apt-test pyproject.toml
+	@echo "==> test tools"
+	@$(BIN)/pip install --quiet --no-build-isolation --editable '.[test]'
+	@touch $@
+
+engine: ## rebuild the packet engine
+	@rm -f $(VENV)/.engine && $(MAKE) --no-print-directory $(VENV)/.engine
+
+run: setup ## run the daemon on the embedded default and place a demonstration call (DEMO=0: no call, ONCE=1: end after it)
+	@$(BIN)/python -m tests.kit.demo --directory $(DIR) $(if $(filter 0,$(DEMO)),--no-call) $(if $(filter 1,$(ONCE)),--once)
+
+test: setup-test lint ## everything: linters, unit tests, real clients, load
+	@tests/in-netns $(BIN)/python -m pytest $(ARGS)
+
+lint: setup-test ## ruff, mypy, import-linter, clang-format, clang-tidy
+	@scripts/lint $(BIN)
+
+bench: setup-test ## packets/s, CPU per call, set-up time, memory per call
+	@tests/in-netns $(BIN)/python -m bench
+
+fuzz: setup-test ## parsers under a fuzzer for FUZZ_SECONDS each
+	@tests/in-netns $(BIN)/python -m tests.fuzz $(or $(FUZZ_SECONDS),600)
+
+clean: ## remove what was built (keeps var/)
+	rm -rf $(VENV) build

@@ -1,0 +1,94 @@
+"""Settings of the controller. Frozen; a reload makes a new object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SipListeners(_Frozen):
+    """Where SIP is spoken. Port 0 turns a transport off. ``advertised`` is the address phones can reach."""
+
+    address: str = "0.0.0.0"  # noqa: S104 - a SIP server is reached from everywhere; phones authenticate
+    advertised: str = ""
+    udp_port: int = Field(5060, ge=0, le=65535)
+    tcp_port: int = Field(5060, ge=0, le=65535)
+    tls_port: int = Field(5061, ge=0, le=65535)
+    certificate: Path
+    private_key: Path
+    certificate_authority: Path
+
+
+class Station(_Frozen):
+    """A phone that registers. ``ha1_md5`` and ``ha1_sha256`` are RFC 7616 A1 hashes in hex over name:realm:password."""
+
+    name: str
+    extension: str
+    display_name: str = ""
+    location: str = "default"
+    type: str = "ip-phone"
+    ha1_md5: str = Field(repr=False)
+    ha1_sha256: str = Field(repr=False)
+
+
+class Line(_Frozen):
+    """A SIP trunk. ``numbers`` are patterns of dialled numbers that go out here (``+*``, ``0[1-9]*``)."""
+
+    name: str
+    address: str  # host or host:port; without port, RFC 3263 applies
+    transport: str = ""  # udp, tcp, tls; empty: RFC 3263 decides
+    trusted_addresses: tuple[str, ...] = ()  # networks whose INVITEs are taken without digest
+    numbers: tuple[str, ...] = ()
+    strip_digits: int = Field(0, ge=0)
+    add_prefix: str = ""
+    username: str = ""
+    password: str = Field("", repr=False)
+    inbound_to: str = ""  # extension or workgroup for calls from the line; empty: by dialled number
+    location: str = "default"
+
+
+class Workgroup(_Frozen):
+    name: str
+    extension: str
+    members: tuple[str, ...]  # station names; all ring
+
+
+class MediaServerLink(_Frozen):
+    """A media server that this controller may use."""
+
+    name: str
+    location: str = "default"
+    url: str  # wss://host:port/
+    token_file: Path
+
+
+class LedgerLink(_Frozen):
+    url: str  # https://recorder:8443
+    token_file: Path
+
+
+class ControllerSettings(_Frozen):
+    name: str = "controller"
+    realm: str = "mediaserverd"
+    location: str = "default"
+    state_directory: Path  # location store, outbox
+    sip: SipListeners
+    stations: tuple[Station, ...] = ()
+    lines: tuple[Line, ...] = ()
+    workgroups: tuple[Workgroup, ...] = ()
+    media_servers: tuple[MediaServerLink, ...]
+    initiation_file: Path  # YAML, see policy/initiation.py
+    selection_directory: Path  # YAML files, see policy/selection.py
+    ledger: LedgerLink
+    certificate_authority: Path  # trusted for media servers and recorder
+    status_address: str = "127.0.0.1"
+    status_port: int = Field(9501, ge=0, le=65535)
+    control_token_file: Path
+    ring_timeout_s: float = Field(120.0, gt=0)
+    max_calls: int = Field(5000, gt=0)
+    drain_timeout_s: float = Field(30.0, ge=0)

@@ -1,0 +1,1 @@
+"""Role media: ng control door, packet engine, spool of recordings, HTTPS retrieval and deletion."""

@@ -1,0 +1,1 @@
+"""What the administrator has decided: facts -> verdict, with the name of the rule. Pure."""

@@ -1,0 +1,1 @@
+"""What every role process needs from its host: TLS files, tokens, HTTP listeners, logs, health, notification."""

@@ -1,0 +1,1 @@
+"""What the standards say: bytes <-> values. Pure: no IO, clock, dice or logging."""

@@ -1,0 +1,36 @@
+"""Settings of the recorder. Frozen; a reload makes a new object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RetrievalLink(BaseModel):
+    """A media server that recordings may be fetched from. ``name`` is the one that the ledger uses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    url: str  # https://host:8102
+    token_file: Path
+
+
+class RecorderSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "recorder"
+    database_url: str  # sqlite:///... or postgresql+psycopg://...
+    store_url: str  # file:///... ; any URL that obstore knows
+    api_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
+    api_port: int = Field(8443, ge=0, le=65535)
+    certificate: Path
+    private_key: Path
+    certificate_authority: Path
+    ledger_token_file: Path
+    media_servers: tuple[RetrievalLink, ...]
+    missing_after_s: float = Field(60.0, gt=0)  # an ended recording that no media server has by then is failed
+    status_address: str = "127.0.0.1"
+    status_port: int = Field(9503, ge=0, le=65535)
+    drain_timeout_s: float = Field(30.0, ge=0)
