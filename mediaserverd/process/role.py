@@ -1,0 +1,25 @@
+"""What a role is to the one that runs it. The roles themselves are packages of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class StartFault(Exception):
+    """A role cannot start. The message is for the administrator: what is wrong, where, and what to do."""
+
+
+class Role(Protocol):
+    """One of controller, media server, recorder, running in this process."""
+
+    async def start(self) -> None:
+        """Returns when every listener is open. Raises StartFault."""
+
+    async def reload(self, settings: Any) -> list[str]:
+        """Verifies, then applies new settings; returns the names of those that need a restart to take effect."""
+
+    async def drain(self) -> None:
+        """Takes nothing new and returns when the running work has ended. The caller bounds it in time."""
+
+    async def stop(self) -> None:
+        """Ends at once, in order; nothing durable is lost."""

@@ -1,0 +1,165 @@
+"""TLS files and contexts: a site's own certificate authority made at first start, server and client contexts."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mediaserverd.process.role import StartFault
+
+AUTHORITY_LIFETIME = timedelta(days=3650)
+CERTIFICATE_LIFETIME = timedelta(days=825)  # the most that common clients accept of a private CA
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """Files of a TLS listener (PEM). ``client_authority``: client certificates are verified when given."""
+
+    certificate: Path
+    private_key: Path
+    client_authority: Path | None = None
+
+
+def server_context(tls: ServerTls) -> ssl.SSLContext:
+    """TLS 1.2 and up. Raises StartFault when the files are unreadable or do not belong together."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(tls.certificate, tls.private_key)
+    except ssl.SSLError as fault:
+        raise StartFault(
+            f"the certificate {tls.certificate} and the private key {tls.private_key} cannot be used together "
+            f"({fault.reason or fault}); give a PEM certificate with its own key"
+        ) from fault
+    except OSError as fault:
+        raise StartFault(f"cannot read {tls.certificate} or {tls.private_key}: {fault}") from fault
+    if tls.client_authority is not None:
+        _load_authority(context, tls.client_authority)
+        context.verify_mode = ssl.CERT_OPTIONAL
+    return context
+
+
+def client_context(authority: Path) -> ssl.SSLContext:
+    """Trusts one authority only, checks host names. Raises StartFault when the file cannot be used."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    _load_authority(context, authority)
+    return context
+
+
+def _load_authority(context: ssl.SSLContext, authority: Path) -> None:
+    try:
+        context.load_verify_locations(authority)
+    except (OSError, ssl.SSLError) as fault:
+        raise StartFault(
+            f"cannot use the certificate authority {authority}: {fault}; give a PEM certificate"
+        ) from fault
+
+
+def ensure_site_certificates(directory: Path, names: Sequence[str]) -> None:
+    """Makes ``ca.pem``, ``ca.key``, ``server.pem``, ``server.key`` in a directory unless they are there.
+
+    The server certificate serves as client certificate too. A certificate that lacks one of ``names`` (host names or
+    IP addresses) is made anew from the same authority, so that phones that trust the authority need nothing new.
+    """
+    directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    authority_files = directory / "ca.pem", directory / "ca.key"
+    if not authority_files[0].exists():
+        _write_pair(*authority_files, *_make_authority())
+    authority = x509.load_pem_x509_certificate(authority_files[0].read_bytes())
+    server_files = directory / "server.pem", directory / "server.key"
+    if server_files[0].exists() and set(names) <= _names_of(server_files[0]):
+        return
+    key = serialization.load_pem_private_key(authority_files[1].read_bytes(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise StartFault(
+            f"{authority_files[1]} is not an elliptic-curve key; delete {directory} to have new files made"
+        )
+    _write_pair(*server_files, *_make_server(authority, key, names))
+
+
+def _subject(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, lifetime: timedelta
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + lifetime)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _make_authority() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _subject("mediaserverd site authority")
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=True, crl_sign=True, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    builder = _builder(name, name, key.public_key(), AUTHORITY_LIFETIME)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    return builder.add_extension(usage, critical=True).sign(key, hashes.SHA256()), key
+
+
+def _make_server(
+    authority: x509.Certificate, authority_key: ec.EllipticCurvePrivateKey, names: Sequence[str]
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        _builder(_subject(names[0]), authority.subject, key.public_key(), CERTIFICATE_LIFETIME)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
+        .sign(authority_key, hashes.SHA256())
+    )
+    return certificate, key
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _names_of(certificate_file: Path) -> set[str]:
+    certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return set()
+    addresses = {str(address) for address in extension.get_values_for_type(x509.IPAddress)}
+    return addresses | set(extension.get_values_for_type(x509.DNSName))
+
+
+def _write_pair(
+    certificate_file: Path, key_file: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
+) -> None:
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key_file.unlink(missing_ok=True)
+    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(private)
+    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
