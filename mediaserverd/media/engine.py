@@ -1,0 +1,254 @@
+"""The packet engine as the media server sees it: sessions of two legs, relayed by native threads, and their taps.
+
+Responsible for types: frozen values in, frozen values out. Not responsible for ports (``ports``), for what a call is
+(``sessions``) or for what a spool file means (``spool``). Nothing else imports the native module.
+
+Every method is safe from any thread and takes well under a millisecond, but for ``start_recording``: it creates a file,
+so call it from an executor thread, because a sick disk may hold it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, assert_never
+
+from mediaserverd.media import _engine
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+TAP_RING_BYTES = (
+    64 << 20
+)  # per worker: 15 s of a stalled disk at 1000 recorded G.711 calls (100 packets/s of 220 bytes each)
+
+T = TypeVar("T", bound="DataclassInstance")
+Endpoint = tuple[str, int]
+LegIndex = Literal[0, 1]  # 0: leg A, who offered first; 1: leg B
+Latching = Literal["symmetric", "asymmetric", "strict"]
+
+_LATCHING: dict[Latching, _engine.Latching] = {
+    "symmetric": _engine.Latching.SYMMETRIC,
+    "asymmetric": _engine.Latching.ASYMMETRIC,
+    "strict": _engine.Latching.STRICT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """One SSRC that a leg received, by RFC 3550. ``lost`` counts what never came; a late packet is not lost."""
+
+    ssrc: int
+    payload_type: int
+    clock_rate: int
+    packets: int
+    octets: int
+    lost: int
+    duplicates: int
+    reordered: int
+    restarts: int
+    jitter_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class LegStatistics:
+    """What came from one side, what was sent to it, and what was dropped and why.
+
+    ``packets`` to ``ssrc_changes`` are of accepted RTP, over all SSRCs. Dropped: ``foreign`` came from another address than
+    the latched one, ``malformed`` was neither RTP nor RTCP, ``undeliverable`` was for this leg before its address was known.
+    """
+
+    packets: int
+    octets: int
+    lost: int
+    duplicates: int
+    reordered: int
+    jitter_ms: float
+    ssrc_changes: int
+    rtcp_packets: int
+    sent: int
+    send_errors: int
+    undeliverable: int
+    foreign: int
+    malformed: int
+    announced: Endpoint | None
+    seen_from: Endpoint | None
+    last_packet_age_s: float | None
+    streams: tuple[StreamStatistics, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatistics:
+    """``tap_overflow``: packets that the latest recording of the session missed because the tap's ring was full."""
+
+    age_s: float
+    tap_overflow: int
+    legs: tuple[LegStatistics, LegStatistics]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the engine's life; ``sessions``, ``recordings`` and ``tap_fill_permille`` (fullest ring) are of now."""
+
+    sessions: int
+    recordings: int
+    packets: int
+    octets: int
+    dropped: int
+    tap_overflow: int
+    tap_fill_permille: int
+    events_lost: int
+    flush_errors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Latched:
+    """The engine learned from where a leg really sends its RTP; in symmetric latching it answers there."""
+
+    session: int
+    leg: LegIndex
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFailed:
+    """The spool file could not be written. The call goes on; ``stop_recording`` is still due."""
+
+    recording: int
+    error: int  # errno
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingClosed:
+    """A stopped recording is complete in its file, unless ``error`` (errno) says what went wrong."""
+
+    recording: int
+    packets: tuple[int, int]  # caller, called
+    octets: int
+    overflow: int
+    error: int | None
+
+
+Event = Latched | RecordingFailed | RecordingClosed
+
+
+class Engine:
+    """Owner of the native threads. ``fileno()`` turns readable when ``poll_events`` has something to give.
+
+    A recording belongs to one session; a session has one recording at a time. Ids of sessions and recordings are the
+    caller's: positive integers, not in use.
+    """
+
+    def __init__(self, workers: int = 1, tap_ring_bytes: int = TAP_RING_BYTES) -> None:
+        self._native = _engine.Engine(workers, tap_ring_bytes)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends sessions and threads. A recording that was not stopped keeps what was received, without an END frame."""
+        self._native.close()
+
+    def fileno(self) -> int:
+        return self._native.fileno()
+
+    def poll_events(self) -> list[Event]:
+        return [_event(native) for native in self._native.poll_events()]
+
+    def open_session(self, session: int, a: Endpoint, b: Endpoint, *, dscp: int = 46) -> None:
+        """Binds RTP on each endpoint and RTCP one port above. OSError: a port is taken (EADDRINUSE); nothing stays open."""
+        self._native.open_session(session, *a, *b, dscp)
+
+    def close_session(self, session: int) -> SessionStatistics:
+        """Frees the ports. A recording that still runs gets no more packets and waits for its ``stop_recording``."""
+        return _session_statistics(self._native.close_session(session))
+
+    def set_remote(
+        self,
+        session: int,
+        leg: LegIndex,
+        rtp: Endpoint | None,
+        rtcp: Endpoint | None = None,
+        *,
+        rtcp_mux: bool = False,
+        latching: Latching = "symmetric",
+        clock_rates: Mapping[int, int] | None = None,
+    ) -> None:
+        """What SDP says of a leg, again at every re-offer. ``rtcp`` None: one port above RTP.
+
+        ``rtp`` None: no address is known (or port 0, or 0.0.0.0): nothing is sent until a source was learned.
+        ``clock_rates`` by payload type, for jitter; static payload types are known, others count as 8000.
+        """
+        self._native.set_remote(session, leg, rtp, rtcp, rtcp_mux, _LATCHING[latching], dict(clock_rates or {}))
+
+    def statistics(self, session: int) -> SessionStatistics:
+        return _session_statistics(self._native.statistics(session))
+
+    def silent_sessions(self, seconds: float) -> list[int]:
+        """Sessions that have had no accepted RTP from either side for so long (since they opened, if never)."""
+        return self._native.silent_sessions(seconds)
+
+    def totals(self) -> Totals:
+        return _frozen(Totals, self._native.totals())
+
+    def start_recording(
+        self, session: int, recording: int, path: Path, meta: Mapping[str, Any], *, caller_leg: LegIndex = 0
+    ) -> None:
+        """Creates the spool file and begins to copy packets. OSError: the file cannot be made (it must not exist)."""
+        self._native.start_recording(session, recording, str(path), _json(meta), caller_leg)
+
+    def pause_recording(self, recording: int, **details: Any) -> None:
+        """After it returns no packet is copied; ``details`` are kept in the file's event."""
+        self._native.pause_recording(recording, _json({"event": "pause", **details}))
+
+    def resume_recording(self, recording: int, **details: Any) -> None:
+        self._native.resume_recording(recording, _json({"event": "resume", **details}))
+
+    def write_event(self, recording: int, side: LegIndex, event: Mapping[str, Any]) -> None:
+        """Puts an EVENT frame behind the packets received so far. ``side``: 0 caller, 1 called."""
+        self._native.write_event(recording, side, _json(event))
+
+    def stop_recording(self, recording: int, reason: str) -> None:
+        """Ends the file behind the packets received so far; ``RecordingClosed`` tells when it is complete."""
+        overflow = self._native.detach_recording(recording)
+        self._native.finish_recording(recording, _json({"reason": reason, "tap_overflow": overflow}))
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _frozen(kind: type[T], native: object, **instead: Any) -> T:
+    """The dataclass with the values that the native object has under the same names."""
+    return kind(
+        **{field.name: getattr(native, field.name) for field in fields(kind) if field.name not in instead}, **instead
+    )
+
+
+def _session_statistics(native: _engine.Session) -> SessionStatistics:
+    a, b = native.legs
+    return _frozen(SessionStatistics, native, legs=(_leg_statistics(a), _leg_statistics(b)))
+
+
+def _leg_statistics(native: _engine.Leg) -> LegStatistics:
+    return _frozen(LegStatistics, native, streams=tuple(_frozen(StreamStatistics, stream) for stream in native.streams))
+
+
+def _event(native: _engine.Event) -> Event:
+    match native.kind:
+        case _engine.EventKind.LATCHED:
+            address, port = native.address or ("", 0)
+            return Latched(native.subject, 1 if native.leg else 0, address, port)
+        case _engine.EventKind.RECORDING_FAILED:
+            return RecordingFailed(native.subject, native.error)
+        case _engine.EventKind.RECORDING_CLOSED:
+            return RecordingClosed(native.subject, native.packets, native.octets, native.overflow, native.error or None)
+        case _:
+            assert_never(native.kind)
