@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,8 +83,8 @@ class ControllerSettings(_Frozen):
     lines: tuple[Line, ...] = ()
     workgroups: tuple[Workgroup, ...] = ()
     media_servers: tuple[MediaServerLink, ...]
-    initiation_file: Path  # YAML, see policy/initiation.py
-    selection_directory: Path  # YAML files, see policy/selection.py
+    initiation: Any  # plain document for policy.initiation.from_document; verified when the configuration was read
+    selection: Any  # plain document for policy.selection.from_document; likewise
     ledger: LedgerLink
     certificate_authority: Path  # trusted for media servers and recorder
     status_address: str = "127.0.0.1"

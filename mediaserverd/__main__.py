@@ -1,0 +1,191 @@
+"""The command line: ``mediaserverd run|init|check|token|station|rules|diag``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mediaserverd.config import Config, ConfigError, load_config
+from mediaserverd.process.role import StartFault
+
+EXIT_FAULT = 78  # EX_CONFIG
+
+app = typer.Typer(
+    name="mediaserverd",
+    help="Call-recording media server: SIP back-to-back user agent, RTP relay and recorder.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+token_app = typer.Typer(help="Bearer tokens for the recorder's API.", no_args_is_help=True)
+station_app = typer.Typer(help="Phones kept by the command line, beside the configuration's.", no_args_is_help=True)
+rules_app = typer.Typer(help="Selection rules.", no_args_is_help=True)
+app.add_typer(token_app, name="token")
+app.add_typer(station_app, name="station")
+app.add_typer(rules_app, name="rules")
+
+out = Console()
+err = Console(stderr=True)
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar="MEDIASERVERD_CONFIG", help="The configuration file.", show_default=True),
+]
+DEFAULT_CONFIG = Path("/etc/mediaserverd/config.yaml")
+
+
+def _fail(*lines: str) -> NoReturn:
+    for line in lines:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(EXIT_FAULT)
+
+
+def _load(file: Path) -> Config:
+    try:
+        return load_config(file)
+    except ConfigError as error:
+        _fail(*(str(fault) for fault in error.faults), f"{len(error.faults)} fault(s); nothing was changed")
+
+
+@app.command()
+def run(
+    config: ConfigOption = DEFAULT_CONFIG,
+    role: Annotated[str, typer.Option(help="controller, media or recorder; all three when not given.")] = "",
+) -> None:
+    """Run the daemon: all roles as supervised children, or one role in this process."""
+    from mediaserverd import daemon
+
+    if role and role not in daemon.ROLES:
+        _fail(f"there is no role {role}; there are {', '.join(daemon.ROLES)}")
+    settings = _load(config)
+    raise typer.Exit(daemon.run_role(role, settings) if role else daemon.run_all(settings))
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Option(help="Where the configuration and the data go.")] = Path("var"),
+    address: Annotated[str, typer.Option(help="The address of this host that phones reach.")] = "127.0.0.1",
+) -> None:
+    """Write a first configuration with two stations, certificates and tokens; what is there stays."""
+    from mediaserverd import daemon
+    from mediaserverd.config.demo import CONFIG_NAME, write_first_config
+
+    made = write_first_config(directory, address)
+    file = directory / CONFIG_NAME
+    try:
+        daemon.prepare_host(_load(file))
+    except StartFault as fault:
+        _fail(str(fault))
+    out.print(f"{'wrote' if made else 'kept'} {file}", markup=False)
+
+
+@app.command()
+def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Verify the configuration, the policies and the selection rules, and run their examples."""
+    settings = _load(config)
+    controller = settings.controller
+    out.print(
+        f"{config}: ok: {len(controller.stations)} stations, {len(controller.lines)} lines, "
+        f"{len(controller.workgroups)} workgroups, {settings.examples} examples hold",
+        markup=False,
+    )
+
+
+@token_app.command("create")
+def token_create(
+    name: Annotated[str, typer.Option(help="Who will use it.")],
+    scope: Annotated[list[str], typer.Option(help="recordings:read, recordings:audio, recordings:delete, admin.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    days: Annotated[int, typer.Option(help="Valid for so many days; 0: without end.")] = 365,
+) -> None:
+    """Make a token and print it: this once, it is kept as a hash only."""
+    from mediaserverd.recorder import tokens
+
+    settings = _load(config).recorder
+    print(_told(lambda: tokens.create_token(settings.database_url, name, scope, days)))
+
+
+@token_app.command("list")
+def token_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show who has a token, with which scopes, until when."""
+    from mediaserverd.recorder import tokens
+
+    settings = _load(config).recorder
+    table = Table("id", "name", "scopes", "made", "expires")
+    for token in _told(lambda: tokens.list_tokens(settings.database_url)):
+        table.add_row(token.id, token.name, " ".join(token.scopes), str(token.created_at), str(token.expires_at or "-"))
+    out.print(table)
+
+
+@token_app.command("revoke")
+def token_revoke(token_id: Annotated[str, typer.Argument(metavar="ID")], config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Make a token useless at once."""
+    from mediaserverd.recorder import tokens
+
+    settings = _load(config).recorder
+    if not _told(lambda: tokens.revoke_token(settings.database_url, token_id)):
+        _fail(f"there is no token {token_id}; `mediaserverd token list` shows them")
+
+
+def _told(action: Callable[[], Any]) -> Any:
+    """Turns what an administrator can mend into a sentence."""
+    try:
+        return action()
+    except (StartFault, ValueError, OSError) as fault:
+        _fail(str(fault))
+
+
+@station_app.command("add")
+def station_add(
+    name: str,
+    extension: str,
+    config: ConfigOption = DEFAULT_CONFIG,
+    password: Annotated[str, typer.Option(help="Read from this option, or made and printed when not given.")] = "",
+) -> None:
+    """Add a phone, or give one a new password. Takes effect at the next reload (`kill -HUP`)."""
+    from mediaserverd.config.stations import add_station, new_password
+
+    settings = _load(config)
+    chosen = password or new_password()
+    try:
+        add_station(config, name, extension, chosen, settings.controller.realm, settings.data_directory)
+    except ConfigError as error:
+        _fail(*(str(fault) for fault in error.faults))
+    out.print(f"station {name}, extension {extension}" + ("" if password else f", password {chosen}"), markup=False)
+
+
+@station_app.command("remove")
+def station_remove(name: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Remove a phone that was added by the command line."""
+    from mediaserverd.config.stations import remove_station
+
+    settings = _load(config)
+    try:
+        removed = remove_station(config, name, settings.data_directory)
+    except ConfigError as error:
+        _fail(*(str(fault) for fault in error.faults))
+    if not removed:
+        _fail(f"the command line keeps no station {name}; those in {config} are removed there")
+
+
+@station_app.command("list")
+def station_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Show the phones that may register."""
+    table = Table("name", "extension", "display name", "type", "location")
+    for station in _load(config).controller.stations:
+        table.add_row(station.name, station.extension, station.display_name, station.type, station.location)
+    out.print(table)
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    sys.exit(app())

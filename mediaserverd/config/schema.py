@@ -1,0 +1,163 @@
+"""What an administrator may write in the configuration file: keys, types, defaults. What it becomes: ``load``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from mediaserverd.media.settings import WavEncoding
+
+StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
+Transport = Literal["", "udp", "tcp", "tls"]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}", text):
+        raise ValueError("must be 1 to 64 letters, digits and any of _ . + - (and begin with a letter or digit)")
+    return text
+
+
+def _extension(text: str) -> str:
+    if not re.fullmatch(r"\+?[0-9*#]{1,32}", text):
+        raise ValueError("must be digits (* # and a leading + are allowed); quote it, so that YAML keeps leading zeros")
+    return text
+
+
+def _network(text: str) -> str:
+    ipaddress.ip_network(text, strict=False)
+    return text
+
+
+def _port_range(text: str) -> str:
+    low, dash, high = text.partition("-")
+    if not (dash and low.isdigit() and high.isdigit() and 1024 <= int(low) < int(high) <= 65535):
+        raise ValueError("must be LOW-HIGH with 1024 <= LOW < HIGH <= 65535, such as 16384-32767")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+Extension = Annotated[str, AfterValidator(_extension)]
+Network = Annotated[str, AfterValidator(_network)]
+PortRange = Annotated[str, AfterValidator(_port_range)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+
+class StationEntry(Section):
+    """A phone. Either ``password``, or both hashes as ``mediaserverd station add`` writes them."""
+
+    name: Name
+    extension: Extension
+    password: str = Field("", repr=False)
+    ha1_md5: str = Field("", pattern=r"^([0-9a-f]{32})?$", repr=False)
+    ha1_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", repr=False)
+    display_name: str = ""
+    location: Name = "default"
+    type: StationType = "ip-phone"
+
+
+class LineEntry(Section):
+    """A SIP trunk towards a carrier, PBX or proxy."""
+
+    name: Name
+    address: str = Field(min_length=1)
+    transport: Transport = ""
+    trusted_addresses: tuple[Network, ...] = ()
+    numbers: tuple[str, ...] = ()
+    strip_digits: int = Field(0, ge=0, le=32)
+    add_prefix: str = Field("", pattern=r"^\+?[0-9*#]*$")
+    username: str = ""
+    password: str = Field("", repr=False)
+    inbound_to: str = ""
+    location: Name = "default"
+
+
+class WorkgroupEntry(Section):
+    """Users who ring together under one extension."""
+
+    name: Name
+    extension: Extension
+    members: tuple[Name, ...] = Field(min_length=1)
+
+
+class SipSection(Section):
+    address: str = "0.0.0.0"  # noqa: S104 - phones call from everywhere and authenticate
+    udp_port: Port = 5060
+    tcp_port: Port = 5060
+    tls_port: Port = 5061
+    realm: str = Field("mediaserverd", min_length=1)
+    ring_timeout_s: float = Field(120.0, gt=0, le=600)
+    max_calls: int = Field(5000, gt=0)
+    status_port: Port = 9501
+
+
+class MediaSection(Section):
+    name: Name = "media"
+    location: Name = "default"
+    rtp_address: str = "0.0.0.0"  # noqa: S104 - only announced or latched sources are relayed
+    rtp_ports: PortRange = "16384-32767"
+    workers: int = Field(1, ge=1, le=64)
+    session_limit: int = Field(4000, gt=0)
+    dscp: int = Field(46, ge=0, le=63)
+    media_timeout_s: float = Field(60.0, gt=0)
+    disk_floor_mib: int = Field(512, ge=0)
+    recording_mime_type_default: WavEncoding = "audio/L16"
+    ng_udp_address: str = "127.0.0.1"
+    ng_port: Port = 2223
+    retrieval_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
+    retrieval_port: Port = 8102
+    status_port: Port = 9502
+
+
+class RecorderSection(Section):
+    database_url: str = ""
+    store_url: str = ""
+    api_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
+    api_port: Port = 8443
+    missing_after_s: float = Field(60.0, gt=0)
+    status_port: Port = 9503
+
+
+class TlsSection(Section):
+    """Files of the site. All or none: without them a site authority and a certificate are made at first start."""
+
+    certificate: Path | None = None
+    private_key: Path | None = None
+    certificate_authority: Path | None = None
+
+
+class LogSection(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"
+
+
+class ConfigFile(Section):
+    """The whole file."""
+
+    address: str = Field(min_length=1)
+    data_directory: Path
+    stations: tuple[StationEntry, ...] = ()
+    lines: tuple[LineEntry, ...] = ()
+    workgroups: tuple[WorkgroupEntry, ...] = ()
+    record: Literal["all", "none"] = "none"
+    initiation_policies: Path | None = None
+    selection_rules: Path | None = None
+    sip: SipSection = SipSection()
+    media: MediaSection = MediaSection()
+    recorder: RecorderSection = RecorderSection()
+    tls: TlsSection = TlsSection()
+    log: LogSection = LogSection()
+    drain_timeout_s: float = Field(30.0, ge=0, le=3600)
+
+
+class StationFile(Section):
+    """``stations.yaml`` in the data directory: what ``mediaserverd station`` keeps."""
+
+    stations: tuple[StationEntry, ...] = ()

@@ -1,0 +1,1 @@
+"""Configuration: what an administrator writes, and what they are told."""

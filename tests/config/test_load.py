@@ -1,0 +1,127 @@
+"""A configuration file becomes settings, or a list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mediaserverd.config import ConfigError, load_config
+from mediaserverd.config.demo import write_first_config
+from mediaserverd.config.stations import add_station, remove_station
+
+ROOT = Path(__file__).parents[2]
+
+
+def _write(directory: Path, text: str) -> Path:
+    file = directory / "config.yaml"
+    file.write_text(text)
+    return file
+
+
+def _faults(directory: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(_write(directory, text))
+    return [str(fault).replace(f"{directory}/", "") for fault in caught.value.faults]
+
+
+def test_the_minimal_example_is_valid_and_uses_the_documented_ports() -> None:
+    config = load_config(ROOT / "config" / "minimal.yaml")
+    sip = config.controller.sip
+    assert (sip.udp_port, sip.tcp_port, sip.tls_port) == (5060, 5060, 5061)
+    assert (config.media.rtp_port_min, config.media.rtp_port_max) == (16384, 32767)
+    assert (config.recorder.api_port, config.media.retrieval_port, config.media.ng_port) == (8443, 8102, 2223)
+    assert [station.extension for station in config.controller.stations] == ["100", "101"]
+
+
+def test_a_password_becomes_the_two_digest_hashes_and_is_kept_nowhere() -> None:
+    config = load_config(ROOT / "config" / "minimal.yaml")
+    expected = hashlib.md5(b"alice:mediaserverd:change-me-too-1").hexdigest()
+    assert config.controller.stations[0].ha1_md5 == expected
+    assert "change-me" not in repr(config)
+
+
+def test_every_fault_is_told_at_once_with_file_line_and_path(tmp_path: Path) -> None:
+    text = """\
+address: 10.0.0.1
+data_directory: data
+stations:
+  - {name: alice, extension: "100", pasword: x}
+  - {name: "b b", extension: 101, password: y}
+sip:
+  udp_port: 70000
+"""
+    assert _faults(tmp_path, text) == [
+        "config.yaml:4: stations[0].pasword: unknown key; did you mean password?",
+        "config.yaml:5: stations[1].name: must be 1 to 64 letters, digits and any of _ . + - "
+        "(and begin with a letter or digit)",
+        "config.yaml:5: stations[1].extension: must be text; put it in quotes",
+        "config.yaml:7: sip.udp_port: Input should be less than or equal to 65535",
+    ]
+
+
+def test_faults_between_sections_name_both_places(tmp_path: Path) -> None:
+    text = """\
+address: 10.0.0.1
+data_directory: data
+stations:
+  - {name: alice, extension: "100", password: x}
+  - {name: bob, extension: "100", password: x}
+  - {name: carol, extension: "102"}
+workgroups:
+  - {name: desk, extension: "200", members: [alise]}
+sip: {tls_port: 8443}
+"""
+    assert _faults(tmp_path, text) == [
+        "config.yaml:6: stations[2]: needs either a password, or both ha1_md5 and ha1_sha256",
+        "config.yaml:5: stations[1].extension: 100 is taken already (config.yaml:4)",
+        "config.yaml:8: workgroups[0].members[0]: no station is called alise; did you mean alice?",
+        "config.yaml:1: recorder.api_port: TCP port 8443 is used by sip.tls_port already",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("address: [1", "config.yaml:1: not YAML: expected ',' or ']', but got '<stream end>'"),
+        ("address: x\naddress: y\n", "config.yaml:2: address: given twice; keep one"),
+        ("- a\n- b\n", "config.yaml:1: must be a mapping of keys to values"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\n\x00", "config.yaml: not YAML: unacceptable character #x0000"),
+    ],
+)
+def test_what_is_not_a_mapping_in_yaml_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
+    assert _faults(tmp_path, text)[0].startswith(fault)
+
+
+def test_aliases_that_expand_without_end_are_refused(tmp_path: Path) -> None:
+    layers = "\n".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 10)}]" for i in range(1, 9))
+    assert "aliases within aliases" in _faults(tmp_path, f"l0: &l0 [1, 2]\n{layers}\n")[0]
+
+
+def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read: No such file"):
+        load_config(tmp_path / "absent.yaml")
+
+
+def test_the_first_configuration_is_valid_private_and_never_overwritten(tmp_path: Path) -> None:
+    file = write_first_config(tmp_path, "127.0.0.1")
+    assert file is not None
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert [station.name for station in load_config(file).controller.stations] == ["100", "101"]
+    before = file.read_bytes()
+    assert write_first_config(tmp_path, "127.0.0.2") is None
+    assert file.read_bytes() == before
+
+
+def test_a_station_added_by_the_command_line_is_kept_as_hashes_and_can_be_removed(tmp_path: Path) -> None:
+    file = write_first_config(tmp_path, "127.0.0.1")
+    assert file is not None
+    add_station(file, "200", "200", "secret words", "mediaserverd", tmp_path)
+    assert load_config(file).controller.stations[-1].extension == "200"
+    assert "secret words" not in (tmp_path / "stations.yaml").read_text()
+    with pytest.raises(ConfigError, match="100 is taken already"):
+        add_station(file, "300", "100", "x", "mediaserverd", tmp_path)
+    assert [station.name for station in load_config(file).controller.stations] == ["100", "101", "200"]
+    assert remove_station(file, "200", tmp_path)
+    assert not remove_station(file, "200", tmp_path)
