@@ -1,0 +1,196 @@
+"""What a call wants done: the output of ``b2bua.Call.handle``. The controller carries the commands out in order.
+
+``Finished`` is the last one, exactly once; whatever is still on its way in the SIP transactions of the legs then ends
+there. A 2xx to a SendOffer that comes after HangUp is acknowledged by the dialog layer alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mediaserverd.call.events import LegId, MediaRequest
+from mediaserverd.call.ledger import LedgerEntry
+from mediaserverd.call.setup import Target
+from mediaserverd.call.story import CallSummary
+from mediaserverd.protocol.negotiation import Side
+
+# --- towards the caller's INVITE
+
+
+@dataclass(frozen=True, slots=True)
+class SendProgress:
+    """A provisional response to the caller."""
+
+    status: int
+    reason: str
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """200 to the caller's INVITE."""
+
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The final response from 300 up to the caller's INVITE."""
+
+    status: int
+    reason: str
+
+
+# --- towards the called side
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """INVITE a target on a new leg. Without ``sdp`` we ask it for the offer."""
+
+    leg: LegId
+    target: Target
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDial:
+    """CANCEL; the final outcome of the leg still comes as an event."""
+
+    leg: LegId
+
+
+# --- within a dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """ACK to the leg's 2xx, to a Dial or a SendOffer."""
+
+    leg: LegId
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class SendOffer:
+    """re-INVITE; without ``sdp`` we ask for an offer. Also when the offer came in an UPDATE: every phone knows
+    re-INVITE, and one that wants to ask its user may take its time (RFC 3311 5.1)."""
+
+    leg: LegId
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOffer:
+    """The final response to the leg's pending re-INVITE or UPDATE. ``retry_after_s`` above 0: with that Retry-After."""
+
+    leg: LegId
+    status: int
+    reason: str
+    sdp: bytes = b""
+    retry_after_s: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SendInfo:
+    leg: LegId
+    info: int
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerInfo:
+    """The final response to an INFO of this leg."""
+
+    leg: LegId
+    info: int
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """BYE. Not empty, ``reason`` goes into ``Reason: SIP;cause=<status>;text="<reason>"``."""
+
+    leg: LegId
+    status: int = 200
+    reason: str = ""
+
+
+# --- the media server
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOffer:
+    """ng ``offer``; ``side`` is the from-tag."""
+
+    request: MediaRequest
+    server: str
+    side: Side
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaAnswer:
+    """ng ``answer``. ``side`` answers: it is the to-tag, the other one the from-tag."""
+
+    request: MediaRequest
+    server: str
+    side: Side
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDelete:
+    """ng ``delete``; nothing waits for its reply. It ends and seals the recordings there."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """ng ``start recording``. Empty ``encoding``: the server's own setting."""
+
+    server: str
+    recording_id: str
+    segment: int
+    encoding: str
+    metadata: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLedger:
+    """To the durable outbox, before any later command is carried out."""
+
+    entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The call is over: write its line, forget it. ``Call.story`` stays readable."""
+
+    summary: CallSummary
+
+
+Command = (
+    SendProgress
+    | Accept
+    | Refuse
+    | Dial
+    | CancelDial
+    | Acknowledge
+    | SendOffer
+    | AnswerOffer
+    | SendInfo
+    | AnswerInfo
+    | HangUp
+    | MediaOffer
+    | MediaAnswer
+    | MediaDelete
+    | StartRecording
+    | WriteLedger
+    | Finished
+)

@@ -1,0 +1,263 @@
+"""What happens to a call, as the controller tells it: the input of ``b2bua.Call.handle``.
+
+A call knows legs, descriptions and media requests; it never sees a SIP message. What the controller owes:
+
+- ``Invited`` comes first, once. After ``commands.Finished`` nothing comes.
+- Every ``Dial`` is followed by exactly one final outcome of its leg: ``Answered`` or ``Refused`` (no answer of the
+  network is ``Refused`` 408, no way to it 503; retransmissions stay in the transaction layer).
+- Every ``MediaOffer``, ``MediaAnswer`` and ``StartRecording`` is followed by exactly one reply event, be it
+  ``MediaFailed`` / ``RecordingRefused`` because the media server was silent. Requests of one call to one server are
+  sent in the order of the commands, without waiting for replies.
+- ``sdp`` is the body of type application/sdp, empty if there is none.
+- A BYE, a CANCEL and OPTIONS are answered 200 by the controller itself; ``HungUp`` and ``Cancelled`` tell of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NewType
+
+LegId = NewType("LegId", str)
+CALLER = LegId("caller")  # the leg that invited us; called legs are named in commands.Dial
+
+MediaRequest = NewType("MediaRequest", int)
+
+
+class Method(Enum):
+    """The request that carried an offer within a dialog."""
+
+    INVITE = "INVITE"
+    UPDATE = "UPDATE"
+
+
+# --- the caller's INVITE
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """The INVITE that makes the call. Without ``sdp`` the offer comes late, in the called side's 200."""
+
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The caller's CANCEL, before a final response went to its INVITE."""
+
+
+# --- outcomes of Dial
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """A provisional response above 100 to a Dial."""
+
+    leg: LegId
+    status: int
+    reason: str
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The 2xx to a Dial; once per leg. Not acknowledged yet."""
+
+    leg: LegId
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A final response from 300 up to a Dial, after a CancelDial usually 487."""
+
+    leg: LegId
+    status: int
+    reason: str
+
+
+# --- within a dialog
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """The first ACK to a 2xx that we sent to this leg, for its first INVITE or a later one."""
+
+    leg: LegId
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class AckMissing:
+    """No ACK came within 64 * T1 (RFC 3261 13.3.1.4)."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A re-INVITE (without ``sdp``: it asks us for an offer) or an UPDATE (without ``sdp``: a mere refresh)."""
+
+    leg: LegId
+    method: Method
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The 2xx to SendOffer; ``sdp`` is the answer, or the offer if none was sent. Not acknowledged yet."""
+
+    leg: LegId
+    sdp: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefused:
+    """A final response from 300 up to SendOffer; silence is 408."""
+
+    leg: LegId
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Informed:
+    """An INFO. ``info`` is the controller's number for it, unique in the call; ``headers`` are those worth carrying
+    over (Info-Package, Content-Disposition, Record)."""
+
+    leg: LegId
+    info: int
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InfoAnswered:
+    """The final response to SendInfo. ``info`` is the number that the command carried."""
+
+    leg: LegId
+    info: int
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """A BYE. ``reason`` is the text of its Reason header, if any."""
+
+    leg: LegId
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegLost:
+    """The dialog is gone without a BYE: connection closed for good, 481, session timer."""
+
+    leg: LegId
+    reason: str
+
+
+# --- the media server
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReplied:
+    """The media server said ok to a MediaOffer or MediaAnswer; ``sdp`` is what it rewrote."""
+
+    request: MediaRequest
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MediaFailed:
+    """It refused (``silent`` false: no session came of it), or did not answer in time or the link went (``silent``
+    true: a session may exist there)."""
+
+    request: MediaRequest
+    reason: str
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStarted:
+    recording_id: str
+    segment: int
+    file: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRefused:
+    """The media server refused StartRecording, or did not answer it."""
+
+    recording_id: str
+    segment: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingBroken:
+    """The media server's notification ``recording-failed``: a running recording goes on no more."""
+
+    recording_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaTimedOut:
+    """The media server's notification ``media-timeout``: no RTP for too long."""
+
+    server: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLost:
+    """The controller holds this media server for dead. Told to every call, also to those not on it."""
+
+    server: str
+    reason: str
+
+
+# --- the controller itself
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """``Call.deadline`` has come. Harmless when early."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """The controller ends the call: shutdown, administrator. ``status`` goes to a caller who is not answered yet."""
+
+    reason: str
+    status: int = 503
+
+
+Event = (
+    Invited
+    | Cancelled
+    | Progressed
+    | Answered
+    | Refused
+    | Acknowledged
+    | AckMissing
+    | Offered
+    | OfferAnswered
+    | OfferRefused
+    | Informed
+    | InfoAnswered
+    | HungUp
+    | LegLost
+    | MediaReplied
+    | MediaFailed
+    | RecordingStarted
+    | RecordingRefused
+    | RecordingBroken
+    | MediaTimedOut
+    | MediaLost
+    | Woken
+    | EndRequested
+)
