@@ -1,8 +1,8 @@
 """Types of the native packet engine (``engine/src/binding.cpp``). Only ``media/engine.py`` imports it.
 
 Every call is safe from any thread and waits without the interpreter lock. Raised: ``KeyError`` for an unknown id,
-``ValueError`` for an id in use or an argument out of range, ``OSError`` for what the system refuses, ``RuntimeError`` once
-the engine is closed.
+``ValueError`` for an id in use or an argument out of range, ``OSError`` for what the system refuses, ``RuntimeError``
+once the engine is closed.
 """
 
 from enum import IntEnum

@@ -57,8 +57,8 @@ class StreamStatistics:
 class LegStatistics:
     """What came from one side, what was sent to it, and what was dropped and why.
 
-    ``packets`` to ``ssrc_changes`` are of accepted RTP, over all SSRCs. Dropped: ``foreign`` came from another address than
-    the latched one, ``malformed`` was neither RTP nor RTCP, ``undeliverable`` was for this leg before its address was known.
+    ``packets`` to ``ssrc_changes`` are of accepted RTP, over all SSRCs. Dropped: ``foreign`` came from another address
+    than the latched one, ``malformed`` was neither RTP nor RTCP, ``undeliverable`` was for this leg, address unknown.
     """
 
     packets: int
@@ -163,7 +163,7 @@ class Engine:
         return [_event(native) for native in self._native.poll_events()]
 
     def open_session(self, session: int, a: Endpoint, b: Endpoint, *, dscp: int = 46) -> None:
-        """Binds RTP on each endpoint and RTCP one port above. OSError: a port is taken (EADDRINUSE); nothing stays open."""
+        """Binds RTP on each endpoint, RTCP one port above. OSError (EADDRINUSE): a port is taken, none stays open."""
         self._native.open_session(session, *a, *b, dscp)
 
     def close_session(self, session: int) -> SessionStatistics:
