@@ -1,0 +1,304 @@
+"""One connection to one media server: ng in JSON over a WebSocket with TLS and a token, kept up for ever.
+
+A server counts as lost when its connection breaks or when it is silent for ``SILENCE_TICKS`` pings. Not responsible for
+what is asked of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import itertools
+import json
+import random
+import secrets
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from mediaserverd.controller import metrics
+from mediaserverd.controller.settings import MediaServerLink
+from mediaserverd.process.role import StartFault
+from mediaserverd.process.tls import client_context
+from mediaserverd.process.tokens import read_token
+
+log = structlog.get_logger()
+
+SUBPROTOCOL = websockets.Subprotocol("ng.rtpengine.com")
+PING_INTERVAL_S = 0.25
+SILENCE_TICKS = 4  # pings without any word from the server. Counted, not timed: our own stalls raise no false alarm
+REQUEST_TIMEOUT_S = 2.0  # rtpengine's clients wait 1 s; a phone's ring-back can wait a little longer than that
+CONNECT_TIMEOUT_S = 5.0
+FIRST_RETRY_S = 0.1
+LAST_RETRY_S = 5.0
+WAITING_LIMIT = 10_000  # requests without an answer on one connection
+MESSAGE_LIMIT = 1 << 20  # bytes; SDP is a few KB, `list` with 10,000 calls is 400 KB
+LIST_LIMIT = 10_000  # calls asked for at a reconnect
+
+
+class MediaState(enum.StrEnum):
+    NOT_CONNECTED = "not-connected"
+    AUTHENTICATION_FAILURE = "authentication-failure"
+    CONNECTION_FAILURE = "connection-failure"
+    WAITING = "waiting"  # connected; has not said yet what it can take
+    ACTIVE = "active"
+    DRAINING = "draining"
+    DEACTIVATED = "deactivated"  # drained, and nothing runs on it any more
+
+
+class MediaFault(Exception):
+    """The media server did not answer. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaLoad:
+    """What the server said of itself at the last ping; zero where it did not say."""
+
+    sessions: int = 0
+    max_sessions: int = 0
+    cpu_permille: int = 0
+    draining: bool = False
+    disk_free_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    name: str
+    location: str
+    state: MediaState
+    reason: str
+    since: datetime
+    load: MediaLoad = field(default_factory=MediaLoad)
+
+
+class MediaServerEvents(Protocol):
+    """Who hears what media servers do unasked."""
+
+    def media_lost(self, server: str, reason: str) -> None: ...
+    def media_notified(self, server: str, notification: Mapping[str, Any]) -> None: ...
+    def owns_media_call(self, server: str, call_id: str) -> bool | None:
+        """True: a call of ours that is on that server; False: of ours, but gone; None: somebody else's."""
+
+
+class MediaLink:
+    """``start`` it once; it connects, reconnects and tells until ``stop``."""
+
+    def __init__(self, settings: MediaServerLink, authority: Path, events: MediaServerEvents) -> None:
+        self.settings = settings
+        self._authority = authority
+        self._events = events
+        self._state = LinkState(
+            settings.name, settings.location, MediaState.NOT_CONNECTED, "not tried yet", datetime.now(UTC)
+        )
+        self._connection: ClientConnection | None = None
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._cookies = (f"{secrets.token_hex(4)}_{number}" for number in itertools.count(1))
+        self._heard = 0  # messages from the server, ever
+        self._task: asyncio.Task[None] | None = None
+
+    def state(self) -> LinkState:
+        return self._state
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._keep_connected(), name=f"media-{self.settings.name}")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._become(MediaState.NOT_CONNECTED, "stopped")
+
+    async def request(self, command: Mapping[str, Any], timeout_s: float = REQUEST_TIMEOUT_S) -> dict[str, Any]:
+        """The reply to one command. Raises ``MediaFault``."""
+        connection = self._connection
+        if connection is None:
+            raise MediaFault(f"media server {self.settings.name} is {self._state.state}: {self._state.reason}")
+        if len(self._waiting) >= WAITING_LIMIT:
+            raise MediaFault(f"media server {self.settings.name} leaves {WAITING_LIMIT} requests unanswered")
+        cookie = next(self._cookies)
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[cookie] = reply
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection.send(f"{cookie} {json.dumps(command, separators=(',', ':'))}")
+                return await reply
+        except TimeoutError:
+            raise MediaFault(f"media server {self.settings.name}: no answer within {timeout_s:g} s") from None
+        except websockets.ConnectionClosed as fault:
+            raise MediaFault(f"media server {self.settings.name}: {fault}") from None
+        finally:
+            self._waiting.pop(cookie, None)
+
+    async def _keep_connected(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while True:
+            was_active = await self._one_connection()
+            retry_s = FIRST_RETRY_S if was_active else min(retry_s * 2, LAST_RETRY_S)
+            await asyncio.sleep(retry_s * random.uniform(0.75, 1.25))  # noqa: S311 - spreads retries
+
+    async def _one_connection(self) -> bool:
+        """Connect and serve until it breaks. True if the server was usable."""
+        try:
+            connection = await self._connect()
+        except (StartFault, OSError, websockets.InvalidHandshake, websockets.InvalidURI, TimeoutError) as fault:
+            self._become(*_why_not_connected(self.settings, fault))
+            return False
+        self._connection = connection
+        self._become(MediaState.WAITING, "connected, not asked yet")
+        pinger = asyncio.create_task(self._ping_until_silent())
+        reader = asyncio.create_task(self._read(connection))
+        try:
+            done, _ = await asyncio.wait((pinger, reader), return_when=asyncio.FIRST_COMPLETED)
+            return self._lose(done.pop().result())
+        except asyncio.CancelledError:
+            self._lose("this controller let it go")
+            raise
+        finally:
+            await _end(pinger, reader)
+            connection.transport.abort()
+
+    def _lose(self, reason: str) -> bool:
+        was_usable = self._state.state is not MediaState.WAITING
+        self._connection = None
+        self._become(MediaState.CONNECTION_FAILURE, reason)
+        self._fail_waiting(reason)
+        if was_usable:
+            self._events.media_lost(self.settings.name, reason)
+        return was_usable
+
+    async def _connect(self) -> ClientConnection:
+        token = read_token(self.settings.token_file)
+        return await connect(
+            self.settings.url,
+            ssl=client_context(self._authority) if self.settings.url.startswith("wss:") else None,
+            subprotocols=[SUBPROTOCOL],
+            additional_headers={"Authorization": f"Bearer {token}"},
+            compression=None,
+            proxy=None,
+            open_timeout=CONNECT_TIMEOUT_S,
+            ping_interval=None,  # ng's own ping also tells the load
+            max_size=MESSAGE_LIMIT,
+        )
+
+    async def _read(self, connection: ClientConnection) -> str:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async for message in connection:
+                self._heard += 1
+                self._take(message)
+        return f"the connection was closed ({connection.close_code} {connection.close_reason})".replace(" )", ")")
+
+    def _take(self, message: str | bytes) -> None:
+        text = message if isinstance(message, str) else message.decode(errors="replace")
+        cookie, _, document = text.partition(" ")
+        try:
+            reply = json.loads(document)
+        except ValueError:
+            reply = None
+        if not isinstance(reply, dict):
+            log.warning("media_server_nonsense", media_server=self.settings.name, text=text[:100])
+        elif cookie == "*":
+            self._events.media_notified(self.settings.name, reply)
+        elif (waiting := self._waiting.get(cookie)) is not None and not waiting.done():
+            waiting.set_result(reply)
+
+    async def _ping_until_silent(self) -> str:
+        connected = asyncio.create_task(self._first_words())
+        silent, heard = 0, self._heard
+        pings: set[asyncio.Task[None]] = {connected}
+        try:
+            while silent < SILENCE_TICKS:
+                ping = asyncio.create_task(self._ping())
+                pings.add(ping)
+                ping.add_done_callback(pings.discard)
+                await asyncio.sleep(PING_INTERVAL_S)
+                silent, heard = (silent + 1, heard) if self._heard == heard else (0, self._heard)
+        finally:
+            await _end(*pings)
+        return f"silent for {SILENCE_TICKS * PING_INTERVAL_S:g} s"
+
+    async def _first_words(self) -> None:
+        """Ends what is left on the server of calls that are gone, so that no orphan keeps recording."""
+        with contextlib.suppress(MediaFault):
+            reply = await self.request({"command": "list", "limit": LIST_LIMIT}, timeout_s=CONNECT_TIMEOUT_S)
+            for call_id in reply.get("calls", ()):
+                if self._events.owns_media_call(self.settings.name, str(call_id)) is False:
+                    log.warning("orphan_media_ended", media_server=self.settings.name, call_id=call_id)
+                    await self.request({"command": "delete", "call-id": call_id}, timeout_s=CONNECT_TIMEOUT_S)
+
+    async def _ping(self) -> None:
+        with contextlib.suppress(MediaFault):
+            reply = await self.request({"command": "ping"})
+            self._note_load(reply)
+
+    def _note_load(self, reply: Mapping[str, Any]) -> None:
+        load = _load(reply.get("load"))
+        state, reason = MediaState.ACTIVE, "takes sessions"
+        if load.draining:
+            state, reason = MediaState.DRAINING, f"{load.sessions} sessions still run"
+            if not load.sessions:
+                state, reason = MediaState.DEACTIVATED, "drained"
+        self._become(state, reason, load)
+
+    def _become(self, state: MediaState, reason: str, load: MediaLoad | None = None) -> None:
+        before = self._state
+        since = before.since if before.state is state else datetime.now(UTC)
+        self._state = LinkState(self.settings.name, self.settings.location, state, reason, since, load or MediaLoad())
+        if before.state is state and (before.reason == reason or state in (MediaState.DRAINING, MediaState.WAITING)):
+            return
+        metrics.media_server_state.labels(self.settings.name, before.state.value).set(0)
+        metrics.media_server_state.labels(self.settings.name, state.value).set(1)
+        log.info("media_server_state", media_server=self.settings.name, state=state.value, reason=reason)
+
+    def _fail_waiting(self, reason: str) -> None:
+        for reply in self._waiting.values():
+            if not reply.done():
+                reply.set_exception(MediaFault(f"media server {self.settings.name}: {reason}"))
+
+
+def _why_not_connected(settings: MediaServerLink, fault: Exception) -> tuple[MediaState, str]:
+    match fault:
+        case websockets.InvalidStatus() if fault.response.status_code in (401, 403):
+            return (
+                MediaState.AUTHENTICATION_FAILURE,
+                f"{settings.url} refuses the token in {settings.token_file} ({fault.response.status_code})",
+            )
+        case ssl.SSLCertVerificationError():
+            return MediaState.AUTHENTICATION_FAILURE, f"{settings.url}: certificate: {fault.verify_message}"
+        case TimeoutError():
+            return MediaState.CONNECTION_FAILURE, f"{settings.url}: no answer within {CONNECT_TIMEOUT_S:g} s"
+        case StartFault():
+            return MediaState.AUTHENTICATION_FAILURE, str(fault)
+        case _:
+            return MediaState.CONNECTION_FAILURE, f"{settings.url}: {fault}"
+
+
+def _load(given: object) -> MediaLoad:
+    if not isinstance(given, Mapping):
+        return MediaLoad()
+    return MediaLoad(
+        sessions=_count(given, "sessions"),
+        max_sessions=_count(given, "max-sessions"),
+        cpu_permille=_count(given, "cpu-permille"),
+        draining=bool(given.get("draining")),
+        disk_free_bytes=_count(given, "disk-free-bytes"),
+    )
+
+
+def _count(given: Mapping[str, object], key: str) -> int:
+    value = given.get(key, 0)
+    return value if isinstance(value, int) else 0
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

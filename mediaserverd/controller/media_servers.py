@@ -1,0 +1,55 @@
+"""The media servers that this controller may use: which of them is fit, and the ng commands to each (docs/wire.md 1).
+
+Not responsible for choosing one (``policy.selection``) or for what is asked of it (``call``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mediaserverd.controller.media_link import LinkState, MediaFault, MediaLink, MediaServerEvents
+from mediaserverd.controller.settings import MediaServerLink
+
+
+class MediaServers:
+    """One link per configured media server."""
+
+    def __init__(self, links: Sequence[MediaServerLink], authority: Path, events: MediaServerEvents) -> None:
+        self._authority = authority
+        self._events = events
+        self._links = {link.name: self._link(link) for link in links}
+
+    def _link(self, settings: MediaServerLink) -> MediaLink:
+        return MediaLink(settings, self._authority, self._events)
+
+    def start(self) -> None:
+        for link in self._links.values():
+            link.start()
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
+
+    async def reconfigure(self, links: Sequence[MediaServerLink]) -> None:
+        """Unchanged ones keep their connection; removed ones are let go, and their calls lose them."""
+        wanted = {link.name: link for link in links}
+        for name, link in list(self._links.items()):
+            if wanted.get(name) != link.settings:
+                del self._links[name]
+                await link.stop()
+        for name, settings in wanted.items():
+            if name not in self._links:
+                self._links[name] = self._link(settings)
+                self._links[name].start()
+
+    def states(self) -> tuple[LinkState, ...]:
+        return tuple(link.state() for link in self._links.values())
+
+    async def request(self, server: str, command: Mapping[str, Any]) -> dict[str, Any]:
+        """The reply, whatever its ``result``. Raises ``MediaFault`` when there is none."""
+        link = self._links.get(server)
+        if link is None:
+            raise MediaFault(f"media server {server} is not configured")
+        return await link.request(command)

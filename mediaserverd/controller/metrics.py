@@ -1,0 +1,27 @@
+"""Every number the controller shows on /metrics."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+calls_active = Gauge("mediaserverd_calls_active", "Calls that are being set up, run or are being ended")
+calls_ended = Counter("mediaserverd_calls_ended", "Calls that ended, by the final outcome", ["outcome"])
+call_setup_seconds = Histogram(
+    "mediaserverd_call_setup_seconds",
+    "From the INVITE's arrival to the first provisional answer of the called side (ring), or to its final answer",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+)
+call_faults = Counter("mediaserverd_call_faults", "Faults of the daemon that ended one call")
+sip_received = Counter("mediaserverd_sip_received", "SIP messages received", ["kind"])
+sip_sent = Counter("mediaserverd_sip_sent", "SIP messages sent", ["kind"])
+sip_malformed = Counter("mediaserverd_sip_malformed", "Datagrams and stream messages that are not SIP", ["transport"])
+sip_refused_connections = Counter("mediaserverd_sip_refused_connections", "Connections over a limit", ["limit"])
+sip_connections = Gauge("mediaserverd_sip_connections", "Open SIP connections", ["transport"])
+sip_dropped = Counter("mediaserverd_sip_dropped", "Messages that could not be sent", ["reason"])
+registrations = Gauge("mediaserverd_registrations", "Contacts that are registered")
+authentication_failures = Counter("mediaserverd_authentication_failures", "Wrong digests, by SIP method", ["method"])
+recordings_expected = Counter("recordings_expected", "Recordings announced to the ledger")
+media_server_state = Gauge(
+    "mediaserverd_media_server_state", "1 for the state that the media server is in", ["media_server", "state"]
+)
+ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the recorder has not accepted yet")

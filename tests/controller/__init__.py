@@ -1,0 +1,1 @@
+"""The controller role over real sockets, in a network namespace of its own."""

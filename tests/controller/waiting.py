@@ -1,0 +1,13 @@
+"""Waiting for something that real sockets bring about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
+    """Returns once the condition holds; TimeoutError when it does not within the limit."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for is in another process or socket
+            await asyncio.sleep(0.01)
