@@ -82,19 +82,18 @@ class NonceCounts:
         ] = {}  # nonce -> (issued at, highest count, bits of those below it)
         self._forgotten = float("-inf")  # nonces issued up to then are stale unless still remembered
 
-    def use(self, nonce: str, issued: float, count: int) -> bool:
-        """True the first time a pair is seen."""
+    def use(self, nonce: str, issued: float, count: int, expired_before: float = float("-inf")) -> bool:
+        """True the first time a pair is seen. Nonces issued before ``expired_before`` need not be remembered."""
         if nonce not in self._used:
+            self._make_room(expired_before)
             if issued <= self._forgotten:
                 return False
-            self._make_room()
             self._used[nonce] = (issued, count, 1)
             return True
         _, highest, bits = self._used[nonce]
         if count > highest:
-            mask = (1 << _WINDOW) - 1
-            bits = (bits << min(count - highest, _WINDOW) | 1) & mask
-            self._used[nonce] = (issued, count, bits)
+            kept = bits << min(count - highest, _WINDOW) & (1 << _WINDOW) - 1
+            self._used[nonce] = (issued, count, kept | 1)
             return True
         bit = 1 << (highest - count) if highest - count < _WINDOW else 0
         if bit == 0 or bits & bit:
@@ -102,19 +101,17 @@ class NonceCounts:
         self._used[nonce] = (issued, highest, bits | bit)
         return True
 
-    def forget(self, issued_before: float) -> None:
-        """Drop what has expired anyway."""
-        for nonce in [nonce for nonce, (issued, _, _) in self._used.items() if issued < issued_before]:
-            del self._used[nonce]
-
     def __len__(self) -> int:
         return len(self._used)
 
-    def _make_room(self) -> None:
-        # Insertion order is about the order of issue; the few that are not lose only their nonce.
-        while len(self._used) >= self._limit:
-            oldest = next(iter(self._used))
-            self._forgotten = max(self._forgotten, self._used.pop(oldest)[0])
+    def _make_room(self, expired_before: float) -> None:
+        # The order of first use is about the order of issue. Where it is not, an expired nonce stays a little longer.
+        while self._used:
+            oldest, (issued, _, _) = next(iter(self._used.items()))
+            if len(self._used) < self._limit and issued >= expired_before:
+                return
+            del self._used[oldest]
+            self._forgotten = max(self._forgotten, issued)
 
 
 def a1(algorithm: Algorithm, user: str, realm: str, password: str) -> str:
@@ -163,7 +160,7 @@ def verify(
     algorithm = _algorithm(credentials.algorithm)
     expected = _response(
         algorithm or "MD5",
-        hashes.sha256 if algorithm == "SHA-256" else hashes.md5,
+        (hashes.sha256 if algorithm == "SHA-256" else hashes.md5).lower(),
         credentials,
         method,
     )
@@ -174,7 +171,7 @@ def verify(
         return Rejected(fault or ("nonce is not ours" if issued is None else "wrong user name or password"))
     fresh = -1.0 <= now - issued <= lifetime_s  # one second of grace for a clock that was set back
     count = int(credentials.nonce_count, 16)
-    if not fresh or not counts.use(credentials.nonce, issued, count):
+    if not fresh or not counts.use(credentials.nonce, issued, count, now - lifetime_s):
         return Stale(credentials.username)
     return Accepted(credentials.username, credentials.nonce, count)
 

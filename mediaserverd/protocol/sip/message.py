@@ -1,4 +1,4 @@
-"""SIP messages: bytes <-> Request and Response (RFC 3261 sections 7, 8.2.6, 18.3), and the headers' place in them.
+"""SIP messages: bytes <-> Request and Response (RFC 3261 sections 7, 8.2.6, 18.3).
 
 What ``parse_message`` returns may be trusted in all that routing and dialogs need: it has checked Via, From, To,
 Call-ID, CSeq, Contact, Route, Record-Route, Max-Forwards and Content-Type. Other headers are parsed when they are asked
@@ -10,11 +10,12 @@ for and may raise SipError then. Not here: what is supported (methods, extension
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from mediaserverd.protocol.sip.grammar import TOKEN_CHARACTERS, SipError, is_token, parse_number, split_list
+from mediaserverd.protocol.sip.fields import NO_HEADERS, Headers
+from mediaserverd.protocol.sip.grammar import TOKEN_CHARACTERS, SipError, is_token, parse_number
 from mediaserverd.protocol.sip.headers import (
     Challenge,
     Credentials,
@@ -25,8 +26,10 @@ from mediaserverd.protocol.sip.headers import (
     parse_seconds,
     parse_tokens,
 )
-from mediaserverd.protocol.sip.names import REASONS, is_known_name, long_name, name_key
+from mediaserverd.protocol.sip.names import REASONS, is_known_name
 from mediaserverd.protocol.sip.uri import NameAddress, Uri
+
+__all__ = ["MAX_MESSAGE_BYTES", "Headers", "Request", "Response", "parse_message", "partial_request"]
 
 Value = TypeVar("Value")
 
@@ -40,99 +43,6 @@ _FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _REQUEST_LINE = re.compile(rf"([{TOKEN_CHARACTERS}]+) ([^ \t]+) SIP/([0-9]+\.[0-9]+)", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/([0-9]+\.[0-9]+) ([0-9]{3})(?: (.*))?", re.IGNORECASE | re.DOTALL)
 _CALL_ID = re.compile(r"[^\x00-\x20\x7f]+")
-
-
-class Headers:
-    """The headers of one message in order: immutable, names case-insensitive, compact names read as long ones.
-
-    Values are text as received (unfolded); they are parsed when asked for, and what was parsed is kept.
-    """
-
-    __slots__ = ("_index", "_items", "_parsed")
-
-    def __init__(self, items: Iterable[tuple[str, object]] = ()) -> None:
-        self._items = tuple((long_name(name), str(value)) for name, value in items)
-        self._index: dict[str, list[str]] = {}
-        for name, value in self._items:
-            self._index.setdefault(name_key(name), []).append(value)
-        self._parsed: dict[tuple[str, Any, bool], Any] = {}
-
-    def get(self, name: str) -> str | None:
-        """The first value, as written."""
-        values = self._index.get(name_key(name))
-        return values[0] if values else None
-
-    def get_all(self, name: str) -> tuple[str, ...]:
-        """One value a header line, as written."""
-        return tuple(self._index.get(name_key(name), ()))
-
-    def elements(self, name: str) -> tuple[str, ...]:
-        """All values, those in one line separated by commas too. Not for headers that have commas inside (Date...)."""
-        return tuple(element for value in self._index.get(name_key(name), ()) for element in split_list(value))
-
-    def one(self, name: str, parse: Callable[[str], Value]) -> Value | None:
-        """The first value parsed, None if the header is absent."""
-        key = (name_key(name), parse, False)
-        if key not in self._parsed:
-            values = self._index.get(key[0])
-            self._parsed[key] = parse(values[0]) if values else None
-        value: Value | None = self._parsed[key]
-        return value
-
-    def all(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
-        """Every element parsed."""
-        key = (name_key(name), parse, True)
-        if key not in self._parsed:
-            self._parsed[key] = tuple(parse(element) for element in self.elements(name))
-        values: tuple[Value, ...] = self._parsed[key]
-        return values
-
-    def with_(self, name: str, *values: object) -> Headers:
-        """The same headers, ``name`` having these values: where it was before, else at the end."""
-        key = name_key(name)
-        new = [(name, value) for value in values]
-        at = next((i for i, (other, _) in enumerate(self._items) if name_key(other) == key), len(self._items))
-        after = [item for item in self._items[at:] if name_key(item[0]) != key]
-        return Headers([*self._items[:at], *new, *after])
-
-    def with_added(self, name: str, value: object) -> Headers:
-        """One more line at the end."""
-        return Headers([*self._items, (name, value)])
-
-    def with_top(self, name: str, value: object) -> Headers:
-        """One more line before the first of that name, or at the top: Via, Record-Route, Route."""
-        key = name_key(name)
-        at = next((i for i, (other, _) in enumerate(self._items) if name_key(other) == key), 0)
-        return Headers([*self._items[:at], (name, value), *self._items[at:]])
-
-    def without(self, *names: str) -> Headers:
-        gone = {name_key(name) for name in names}
-        return Headers(item for item in self._items if name_key(item[0]) not in gone)
-
-    def without_top(self, name: str) -> Headers:
-        """The same headers without the first element of ``name``."""
-        return self.with_(name, *self.elements(name)[1:])
-
-    def __iter__(self) -> Iterator[tuple[str, str]]:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name_key(name) in self._index
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Headers) and self._items == other._items
-
-    def __hash__(self) -> int:
-        return hash(self._items)
-
-    def __repr__(self) -> str:
-        return f"Headers({list(self._items)!r})"
-
-
-NO_HEADERS = Headers()
 
 
 class _Message:
@@ -285,12 +195,11 @@ def _parse_request(line: str, headers: Headers, body: bytes, defect: SipError | 
         method, uri = _parse_request_line(line)
         if defect is not None:
             raise defect
-        body = _cut_body(headers, body)
-        request = Request(method, uri, headers.without("Content-Length"), body)
+        request = Request(method, uri, headers.without("Content-Length"))
         _check_headers(request)
         if request.cseq.method != method:
             raise SipError(400, "CSeq method is not the request's", str(request.cseq))
-        return request
+        return replace(request, body=_cut_body(headers, body))
     except SipError as error:
         error.request = _answerable(line, headers)
         raise
@@ -302,9 +211,9 @@ def _parse_response(line: str, headers: Headers, body: bytes, defect: SipError |
         raise SipError(400, "Malformed status line", line)
     if defect is not None:
         raise defect
-    response = Response(int(found[2]), found[3] or "", headers.without("Content-Length"), _cut_body(headers, body))
+    response = Response(int(found[2]), found[3] or "", headers.without("Content-Length"))
     _check_headers(response)
-    return response
+    return replace(response, body=_cut_body(headers, body))
 
 
 def _parse_request_line(line: str) -> tuple[str, Uri]:
@@ -313,7 +222,10 @@ def _parse_request_line(line: str) -> tuple[str, Uri]:
         raise SipError(400, "Malformed request line", line)
     if found[3] != "2.0":
         raise SipError(505, REASONS[505], line)
-    return found[1], Uri.parse(found[2])
+    uri = Uri.parse(found[2])
+    if uri.headers:
+        raise SipError(400, "Request-URI has headers", found[2])
+    return found[1], uri
 
 
 def _split_lines(head: bytes) -> tuple[list[str], SipError | None]:
