@@ -84,7 +84,7 @@ class ControllerSettings(_Frozen):
     workgroups: tuple[Workgroup, ...] = ()
     media_servers: tuple[MediaServerLink, ...]
     initiation: Any  # plain document for policy.initiation.from_document; verified when the configuration was read
-    selection: Any  # plain document for policy.selection.from_document; likewise
+    selection: Any  # plain document for policy.selection_document.from_document; likewise
     ledger: LedgerLink
     certificate_authority: Path  # trusted for media servers and recorder
     status_address: str = "127.0.0.1"

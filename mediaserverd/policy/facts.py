@@ -33,13 +33,14 @@ class Party:
 class CallFacts:
     """``sample`` is a stable hash of the call id folded to 0.0 <= sample < 100.0: a policy that takes 10 per cent
     takes the calls below 10, and takes the same ones whenever it is asked again. ``local_time`` is naive: the time
-    on the site's wall."""
+    on the site's wall. ``operation`` is what a media server is selected for (``call``, ``record``)."""
 
     direction: CallDirection
     calling: Party
     called: Party
     local_time: datetime
     workgroup: str = ""
+    operation: str = ""
     sample: float = 0.0
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
