@@ -1,4 +1,4 @@
-"""The service notification protocol (sd_notify(3)): both the sender's side and, for supervised children, the listener's."""
+"""The service notification protocol (sd_notify(3)): the sender, and the listener for supervised children."""
 
 from __future__ import annotations
 
