@@ -10,7 +10,7 @@ ONCE   ?= 0
 
 # Debian packages, by what they are needed for.
 APT_BUILD := g++ make git python3-venv python3-dev zlib1g-dev
-APT_TEST  := sip-tester baresip-core espeak-ng clang-format clang-tidy clang libclang-rt-14-dev iproute2
+APT_TEST  := systemd sip-tester baresip-core espeak-ng clang-format clang-tidy clang libclang-rt-14-dev iproute2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench fuzz setup setup-test engine clean

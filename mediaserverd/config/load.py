@@ -66,12 +66,20 @@ def load_config(file: Path) -> Config:
     stations = _stations(document, entry, directory)
     faults = [*_cross_faults(document, entry, stations)]
     try:
-        policies = read_policies(entry, directory)
+        policies = read_policies(entry, directory, _locations(entry, stations))
     except ConfigError as error:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
     return _build(file, entry, [station for _, _, station in stations], policies)
+
+
+def _locations(entry: ConfigFile, stations: list[PlacedStation]) -> set[str]:
+    return (
+        {station.location for _, _, station in stations}
+        | {line.location for line in entry.lines}
+        | {entry.media.location}
+    )
 
 
 # -- validation ----------------------------------------------------------------------------------------------------
