@@ -77,7 +77,11 @@ def unquote(text: str) -> str:
     if not text.startswith('"'):
         return text
     content = text[1:-1]
-    return _ESCAPED_PAIR.sub(r"\1", content) if "\\" in content else content
+    if "\\" not in content:
+        return content
+    plain = _ESCAPED_PAIR.sub(r"\1", content)
+    # Backslashes may have stood within one UTF-8 character; without them it is that character.
+    return plain if plain.isascii() else plain.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
 
 
 def split_list(text: str) -> list[str]:

@@ -229,9 +229,10 @@ def _parse_request_line(line: str) -> tuple[str, Uri]:
 
 
 def _split_lines(head: bytes) -> tuple[list[str], SipError | None]:
-    text = head.decode("utf-8", "surrogateescape")
+    start_line, line_end, text = head.decode("utf-8", "surrogateescape").partition("\r\n")
     if "\r\n " in text or "\r\n\t" in text:
         text = _FOLD.sub(" ", text)
+    text = start_line + line_end + text
     lines = text.split("\r\n")
     # A bare CR or LF is a line end to some and not to others, so it could hide a header from us.
     ends = len(lines) - 1

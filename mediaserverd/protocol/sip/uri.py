@@ -35,7 +35,7 @@ _OPAQUE = re.compile(rf"(?:[{_UNRESERVED};/?:@&=+$,\[\]#]|{_ESCAPED})++")
 _ESCAPE = re.compile(_ESCAPED)
 _ESCAPED_BYTE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _NOT_USER = re.compile(r"[^A-Za-z0-9\-_.!~*'()&=+$,;?/]")
-_RESERVED = frozenset(b";/?:@&=+$,")
+_READABLE = re.compile(rf"[{_UNRESERVED}#]")  # what may stand without an escape and means the same then
 _NEVER_IGNORED = ("user", "ttl", "method", "maddr", "transport")  # RFC 3261 19.1.4: in one URI only means not equal
 
 _NAME_ADDRESS = re.compile(rf'[ \t]*(?:({QUOTED})[ \t]*|([^\x00-\x08\x0a-\x1f\x7f"<>,;:@\\]*+))<([^<>]*+)>', re.DOTALL)
@@ -228,13 +228,13 @@ def _parse_bare_address(text: str) -> NameAddress:
 
 
 def _comparable(text: str) -> str:
-    """Escapes of characters that are not reserved are read, the others put in upper case."""
+    """Escapes of characters that need none are read, the others put in upper case."""
     if "%" not in text:
         return text
 
     def read(found: re.Match[str]) -> str:
-        code = int(found[0][1:], 16)
-        return chr(code) if 0x20 < code < 0x7F and code not in _RESERVED and code != 0x25 else found[0].upper()
+        character = chr(int(found[0][1:], 16))
+        return character if _READABLE.fullmatch(character) else found[0].upper()
 
     return _ESCAPE.sub(read, text)
 
