@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
-from mediaserverd.protocol.sip.grammar import split_list
+from mediaserverd.protocol.sip.grammar import MAX_ELEMENTS, SipError, split_list
 from mediaserverd.protocol.sip.names import long_name, name_key
 
 Value = TypeVar("Value")
@@ -37,7 +37,12 @@ class Headers:
 
     def elements(self, name: str) -> tuple[str, ...]:
         """All values, those in one line separated by commas too. Not for headers that have commas inside (Date...)."""
-        return tuple(element for value in self._index.get(name_key(name), ()) for element in split_list(value))
+        elements: list[str] = []
+        for value in self._index.get(name_key(name), ()):
+            elements += split_list(value)
+            if len(elements) > MAX_ELEMENTS:
+                raise SipError(400, f"More than {MAX_ELEMENTS} elements in a list", value)
+        return tuple(elements)
 
     def one(self, name: str, parse: Callable[[str], Value]) -> Value | None:
         """The first value parsed, None if the header is absent."""

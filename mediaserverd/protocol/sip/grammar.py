@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mediaserverd.protocol.sip.message import Request
 
+MAX_ELEMENTS = 256  # of one list: as many as hops that Max-Forwards allows; a datagram full of Contacts costs 20 ms
 EXCERPT_LIMIT = 80  # characters of offending text in an error: enough to find the place, too few to flood a log
 
 TOKEN_CHARACTERS = r"A-Za-z0-9\-.!%*_+`'~"  # noqa: S105 - a set of characters, not a secret
@@ -88,6 +89,8 @@ def split_list(text: str) -> list[str]:
     """The elements of a comma-separated header value; commas within quotes and angle brackets do not separate."""
     if "," not in text:
         return [text]
+    if text.count(",") >= MAX_ELEMENTS:
+        raise SipError(400, f"More than {MAX_ELEMENTS} elements in a list", text)
     if '"' not in text and "<" not in text:
         return [element.strip(" \t") for element in text.split(",")]
     elements = []

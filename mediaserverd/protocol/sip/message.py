@@ -171,7 +171,7 @@ class Response(_Message):
 def parse_message(data: bytes) -> Request | Response:
     """One datagram, or one message cut from a stream. Raises SipError."""
     head, blank_line, body = data.lstrip(b"\r\n").partition(b"\r\n\r\n")
-    lines, defect = _split_lines(head)
+    lines, defect = _split_lines(head.removesuffix(b"\r\n"))
     headers, bad_header = _parse_headers(lines[1:])
     defect = defect or bad_header
     if len(data) > MAX_MESSAGE_BYTES:

@@ -1,4 +1,4 @@
-"""Requests that ask for more than there is are refused with the status and headers that tell the sender what would do."""
+"""Requests that ask for more than there is are refused, with the headers that tell the sender what would do."""
 
 from __future__ import annotations
 

@@ -143,3 +143,35 @@ def test_a_star_contact_is_told_from_addresses() -> None:
 def test_a_name_address_prints_what_it_was() -> None:
     for text in ('"Mr. J. \\"x\\" User" <sip:j@[2001:db8::1]:5060;lr?a=b>;tag=1', "<tel:+358-555-1234567;postd=pp22>"):
         assert str(NameAddress.parse(text)) == text
+
+
+@pytest.mark.parametrize("lines", [1, 5])
+def test_a_list_without_end_is_refused_before_it_is_read(lines: int) -> None:
+    contacts = b"Contact: " + b", ".join([b"<sip:a@example.com>"] * (300 // lines)) + b"\r\n"
+    error = refusal_of(INVITE.replace(b"Max-Forwards", contacts * lines + b"Max-Forwards"))
+    assert error.status == 400
+    assert "elements" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("added", "reason"),
+    [
+        (b"X: " + b"a" * 8200 + b"\r\n", "longer than"),
+        (b"X: 1\r\n" * 300, "More than 256 headers"),
+        (b"X: " + b"a" * 8000 + b"\r\n", ""),
+    ],
+)
+def test_limits_are_named_in_the_refusal(added: bytes, reason: str) -> None:
+    data = INVITE.replace(b"Max-Forwards", added + b"Max-Forwards")
+    if reason:
+        assert reason in refusal_of(data).reason
+    else:
+        assert len(parse_request(data).headers.get("X") or "") == 8000
+
+
+def test_a_message_longer_than_any_datagram_is_refused() -> None:
+    assert refusal_of(INVITE + b"x" * 65536).status == 513
+
+
+def test_a_message_without_the_empty_line_is_refused() -> None:
+    assert "empty line" in refusal_of(INVITE.partition(b"\r\n\r\n")[0] + b"\r\n").reason
