@@ -1,0 +1,1 @@
+"""The daemon as an administrator meets it: real processes, signals, files."""

@@ -1,0 +1,47 @@
+"""The systemd units are valid, and every role's unit is hardened."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+UNITS = Path(__file__).parents[2] / "systemd"
+EXPOSURE_LIMIT = "20"  # of 100, as systemd-analyze security counts it
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units with a program that exists: verify looks for it."""
+    directory = tmp_path_factory.mktemp("units")
+    program = shutil.which("true")
+    assert program
+    for unit in UNITS.iterdir():
+        (directory / unit.name).write_text(unit.read_text().replace("/usr/bin/mediaserverd", program))
+    return directory
+
+
+def test_systemd_accepts_every_unit(installed: Path) -> None:
+    units = sorted(str(unit) for unit in installed.iterdir() if unit.suffix in (".service", ".target"))
+    assert len(units) == 4
+    found = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("role", ["controller", "media", "recorder"])
+def test_a_role_is_hardened(installed: Path, role: str) -> None:
+    unit = str(installed / f"mediaserverd-{role}.service")
+    found = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE_LIMIT}", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_service_user_has_no_more_than_its_directories() -> None:
+    assert "/var/lib/mediaserverd" in (UNITS / "mediaserverd.sysusers").read_text()
+    assert " 0750 " in (UNITS / "mediaserverd.tmpfiles").read_text()
