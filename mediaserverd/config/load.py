@@ -258,6 +258,7 @@ def _controller(
     )
     return ControllerSettings(
         realm=entry.sip.realm,
+        digest_algorithms=entry.sip.digest_algorithms,
         state_directory=data / "controller",
         sip=sip,
         stations=tuple(_station(station, entry.sip.realm) for station in stations),

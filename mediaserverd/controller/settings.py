@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -76,6 +76,7 @@ class LedgerLink(_Frozen):
 class ControllerSettings(_Frozen):
     name: str = "controller"
     realm: str = "mediaserverd"
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("SHA-256", "MD5")  # in the order of the challenges
     location: str = "default"
     state_directory: Path  # location store, outbox
     sip: SipListeners
