@@ -17,7 +17,6 @@ from mediaserverd.controller.complaints import Complaints
 from mediaserverd.controller.settings import Line, Station
 from mediaserverd.protocol.sip.digest import (
     A1,
-    NONCE_LIFETIME_S,
     Accepted,
     NonceCounts,
     Rejected,
@@ -83,9 +82,6 @@ class Authentication:
             metrics.authentication_failures.labels(_known(request.method)).inc()
             self._complaints.note(source.remote[0], f"{request.method}: {outcome.reason}", source.transport)
         return self._ask(request.method, stale=isinstance(outcome, Stale))
-
-    def forget_old_nonces(self) -> None:
-        self._counts.forget(self._clock() - NONCE_LIFETIME_S)
 
     def _verify(self, request: Request, credentials: Credentials) -> Accepted | Stale | Rejected:
         station = self._stations.get(credentials.username)
