@@ -1,0 +1,67 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace engine {
+
+// Forces what was written to spool files to the disk, once a second, in a thread of its own: a power cut then costs
+// about a second of audio, and a slow disk delays nobody. (Against kill -9 no flush is needed: the system has the
+// data.)
+//
+// It flushes file systems (syncfs), not files: one journal commit for a thousand recordings instead of a thousand.
+// Limit: what other programs wrote to the same file system is flushed along.
+class Flusher {
+  public:
+    // As long as one lives, its file system is flushed every second, and once more after it. Must not outlive the
+    // Flusher.
+    class Watch {
+      public:
+        Watch(Flusher& flusher, dev_t device) noexcept : flusher_(&flusher), device_(device) {}
+        ~Watch();
+        Watch(Watch&& other) noexcept : flusher_(std::exchange(other.flusher_, nullptr)), device_(other.device_) {}
+        Watch& operator=(Watch&&) = delete;
+
+      private:
+        Flusher* flusher_;
+        dev_t device_;
+    };
+
+    Flusher();
+    ~Flusher();
+    Flusher(const Flusher&) = delete;
+    Flusher& operator=(const Flusher&) = delete;
+
+    void stop();
+
+    // Watches the file system that the folder is on.
+    Watch watch(const std::string& folder);
+    std::uint64_t errors() const noexcept { return errors_.load(std::memory_order_relaxed); }
+
+  private:
+    struct FileSystem {
+        int folder = -1;  // an open descriptor of a folder on it
+        unsigned watches = 0;
+    };
+
+    void release(dev_t device);
+    void run();
+    void flush_all(std::unique_lock<std::mutex>& lock);
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::map<dev_t, FileSystem> file_systems_;
+    bool is_stopping_ = false;
+    std::atomic<std::uint64_t> errors_{0};
+    std::thread thread_;
+};
+
+}  // namespace engine

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "session.hpp"
+#include "udp_socket.hpp"
+
+namespace engine {
+
+enum class SessionId : std::uint64_t {};
+
+// A session with the sockets that its packets move through. Lives on one worker; only that thread touches it.
+class Relay {
+  public:
+    // A socket of the relay, as epoll gives it back.
+    struct Port {
+        Relay* relay;
+        PortId id;
+        UdpSocket socket;
+    };
+
+    // Sockets come in the order A's RTP, A's RTCP, B's RTP, B's RTCP.
+    Relay(SessionId id, std::vector<UdpSocket> sockets, Time now);
+    Relay(const Relay&) = delete;
+    Relay& operator=(const Relay&) = delete;
+
+    SessionId id() const noexcept { return id_; }
+    Time opened() const noexcept { return opened_; }
+    Session& session() noexcept { return session_; }
+    const Session& session() const noexcept { return session_; }
+    std::array<Port, 4>& ports() noexcept { return ports_; }
+    int fd_of(PortId port) const noexcept;
+    Time last_packet() const noexcept;  // accepted RTP of either leg, or when the relay was opened
+
+    void attach_tap(TapId tap, Leg caller) noexcept;
+    void pause_tap() noexcept { session_.clear_tap(); }
+    void resume_tap() noexcept { session_.set_tap(tap_, caller_); }
+    std::uint64_t detach_tap() noexcept;  // returns the overflow
+    void count_tap_overflow() noexcept { ++tap_overflow_; }
+    std::uint64_t tap_overflow() const noexcept { return tap_overflow_; }
+
+  private:
+    SessionId id_;
+    Time opened_;
+    Session session_;
+    std::array<Port, 4> ports_;
+    TapId tap_ = TapId::kNone;
+    Leg caller_ = Leg::kA;
+    std::uint64_t tap_overflow_ = 0;  // of the present tap or the last
+};
+
+}  // namespace engine

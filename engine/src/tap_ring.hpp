@@ -1,0 +1,78 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+#include "flow.hpp"
+
+namespace engine {
+
+// Takes copies of packets from one thread that must never wait to one thread that may: a ring of octets without locks,
+// for a single producer and a single consumer.
+//
+//    record:  u32 size of the datagram | u8 side | pad | u64 tap | i64 arrival | datagram, padded to 8 octets
+//
+// Positions count octets since the ring was made and never wrap within the life of an engine (2^64); so a position
+// names a moment: what was put before it and what after.
+//
+// Limits: the size is a power of two and at least kMinBytes. A packet that finds no room is refused, for the caller to
+// count. Memory is taken from the system page by page as the ring first fills, so an unused ring costs nothing.
+class TapRing {
+  public:
+    static constexpr std::size_t kMinBytes = 1 << 16;  // thirty times the largest datagram that workers read
+
+    explicit TapRing(std::size_t bytes);
+    ~TapRing();
+    TapRing(const TapRing&) = delete;
+    TapRing& operator=(const TapRing&) = delete;
+
+    // Producer.
+    bool put(const TappedPacket& packet) noexcept;
+
+    // Consumer: shows packets up to `end`, oldest first, until `octets` of the ring are used up. Returns whether `end`
+    // was reached.
+    template <class Take>
+    bool drain(std::uint64_t end, std::size_t octets, Take&& take) {
+        std::uint64_t at = tail_.load(std::memory_order_relaxed);
+        const std::uint64_t limit = at + octets;
+        while (at < end && at < limit) {
+            at = skip_to_record(at);
+            if (at >= end) break;
+            take(packet_at(at));
+            at += record_bytes(size_at(at));
+        }
+        tail_.store(at, std::memory_order_release);
+        return at >= end;
+    }
+
+    // Any thread: behind the newest packet.
+    std::uint64_t head() const noexcept { return head_.load(std::memory_order_acquire); }
+    unsigned fill_permille() const noexcept;
+
+  private:
+    struct Record {
+        std::uint32_t size;  // kPadding: the rest of the ring up to its end is unused
+        Side side;
+        TapId tap;
+        Time arrival;
+    };
+    static constexpr std::uint32_t kPadding = std::numeric_limits<std::uint32_t>::max();
+
+    static std::size_t record_bytes(std::size_t datagram) noexcept { return (sizeof(Record) + datagram + 7) & ~7ULL; }
+    std::uint8_t* at(std::uint64_t position) const noexcept { return memory_ + (position & mask_); }
+    std::uint32_t size_at(std::uint64_t position) const noexcept;
+    std::uint64_t skip_to_record(std::uint64_t position) const noexcept;
+    TappedPacket packet_at(std::uint64_t position) const noexcept;
+
+    std::size_t bytes_;
+    std::uint64_t mask_;
+    std::uint8_t* memory_;
+    // Apart by a cache line, because each is written by the other thread than the one that waits for it.
+    alignas(64) std::atomic<std::uint64_t> head_{0};
+    alignas(64) std::atomic<std::uint64_t> tail_{0};
+    alignas(64) std::uint64_t known_tail_ = 0;  // the producer's last look at tail_
+};
+
+}  // namespace engine
