@@ -107,8 +107,9 @@ def next_flow(flow: Flow, hop: Uri, *, behind_nat: bool) -> Flow:
     address = _numeric(hop.host)
     if flow.connection is not None or behind_nat or address is None:
         return flow
-    if address.is_private and not ip_address(flow.remote[0]).is_private:
-        return flow
+    known = _numeric(flow.remote[0])
+    if known is None or address.version != known.version or (address.is_private and not known.is_private):
+        return flow  # not to be reached from the listener, or from this side of a NAT
     transport = "tls" if hop.scheme == "sips" else hop.transport or flow.transport
     if transport not in _DEFAULT_PORTS:
         return flow
