@@ -16,6 +16,8 @@ class MediaSettings(BaseModel):
     name: str = "media"
     rtp_address: str = "0.0.0.0"  # noqa: S104 - phones send from anywhere; only latched or announced sources are relayed
     rtp_advertised: str  # the address written into SDP
+    rtp_address6: str = "::"  # for phones of the other family
+    rtp_advertised6: str = ""  # empty: this server has one family only
     rtp_port_min: int = Field(16384, ge=1024, le=65534)
     rtp_port_max: int = Field(32767, ge=1025, le=65535)
     workers: int = Field(1, ge=1, le=64)

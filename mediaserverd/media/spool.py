@@ -112,6 +112,22 @@ def read(path: Path) -> Spool:
     return _Scan(view).spool(data, path.name)
 
 
+def read_meta(path: Path) -> Mapping[str, Any]:
+    """The META frame alone. Raises SpoolError like ``read``."""
+    with path.open("rb") as file:
+        data = file.read(PREAMBLE.size + FRAME_HEADER.size)
+        if len(data) < PREAMBLE.size + FRAME_HEADER.size or data[: len(MAGIC)] != MAGIC:
+            raise SpoolError(f"{path.name} does not begin like a spool file of version {VERSION}")
+        magic, kind, _, length = FRAME_HEADER.unpack_from(data, PREAMBLE.size)
+        if magic != FRAME_MAGIC or kind != FrameType.META or length > MAX_PAYLOAD_BYTES:
+            raise SpoolError(f"{path.name} does not begin with a META frame")
+        payload = file.read(length)
+    try:
+        return _object(memoryview(payload))
+    except ValueError as fault:
+        raise SpoolError(f"{path.name} breaks off before its META frame is complete") from fault
+
+
 class _Scan:
     """One pass over the frames. RTP headers are only located here and read later, all at once."""
 

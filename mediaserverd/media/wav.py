@@ -1,8 +1,8 @@
 """A spool rendered to a stereo WAV file: left the calling party, right the called one, both on one timeline.
 
 Responsible for audio: decoding, silence where nothing was heard, masking of pauses, the RIFF container. Not responsible
-for where packets belong in time (``timeline``), nor for when and where files are made (``sealing``). Works in blocks, so
-the memory needed does not grow with the audio; the index of packets takes 64 bytes each (23 MB for an hour).
+for where packets belong in time (``timeline``), nor for when and where files are made (``sealing``). Works in blocks,
+so the memory needed does not grow with the audio; the index of packets takes 64 bytes each (23 MB for an hour).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def render(spool: Spool, target: Path, encoding: WavEncoding) -> Rendered:
     """Writes ``target``, which must not exist, and returns when it is on the disk."""
     sides = [_side(spool, number) for number in range(CHANNELS)]
     sample_bytes = 2 if encoding == "audio/L16" else 1
-    wanted = max(0, spool.ended_ns - spool.started_ns) // SAMPLE_NS
+    wanted = _samples_wanted(spool, sides)
     frames = min(wanted, MAX_DATA_BYTES // (CHANNELS * sample_bytes))
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as file:
@@ -72,6 +72,15 @@ def render(spool: Spool, target: Path, encoding: WavEncoding) -> Rendered:
         file.flush()
         os.fsync(file.fileno())
     return Rendered(size, digest.hexdigest(), frames * 1000 // SAMPLE_RATE, _quality(spool, sides, frames < wanted))
+
+
+def _samples_wanted(spool: Spool, sides: Sequence[_Side]) -> int:
+    """The length of the recording. One that broke off ends with the last packet's audio, not with its arrival."""
+    wanted = max(0, spool.ended_ns - spool.started_ns) // SAMPLE_NS
+    if spool.end is not None:
+        return wanted
+    ends = [int(side.position[-1] + side.length[-1]) for side in sides if len(side.position)]
+    return max([wanted, *(end for end in ends if end <= wanted + SAMPLE_RATE)])
 
 
 def _file_parts(

@@ -1,0 +1,251 @@
+"""ng requests in, replies out: what each command does to the calls and recordings of this server.
+
+Not responsible for how requests arrive (``ng_door``), nor for ``offer`` and ``answer`` in detail (``offers``).
+
+Commands of one call are carried out one after the other; only those that make a file wait for anything, and then only
+for their own call. What is not supported is answered at once, as proxies take silence for a dead server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import structlog
+
+from mediaserverd.media import answers, metrics, report
+from mediaserverd.media.engine import Engine
+from mediaserverd.media.load import Load
+from mediaserverd.media.offers import CommandFault, Offers, required
+from mediaserverd.media.sessions import NoRoom, Owner, Session, Sessions
+from mediaserverd.media.settings import WavEncoding
+from mediaserverd.media.taps import RecordingRefused, Tap, Taps, Wanted, wanted
+from mediaserverd.protocol import ng
+from mediaserverd.protocol.ng import Reason, Request, Value
+
+DEFAULT_LIST_LIMIT: Final = 32  # rtpengine's
+_NOT_FOUND_WARNING: Final = "Call-ID not found or tags didn't match"
+
+Reply: TypeAlias = dict[str, Value]
+
+log = structlog.get_logger()
+
+
+class Commands:
+    def __init__(
+        self,
+        engine: Engine,
+        sessions: Sessions,
+        offers: Offers,
+        taps: Taps,
+        *,
+        retrieval_url: str,
+        default_encoding: WavEncoding,
+        load: Callable[[], Load],
+    ) -> None:
+        self.retrieval_url = retrieval_url
+        self.default_encoding = default_encoding
+        self._engine = engine
+        self._sessions = sessions
+        self._offers = offers
+        self._taps = taps
+        self._load = load
+        self._began = time.monotonic()
+        self._table: dict[str, Callable[[Request, Owner | None], Awaitable[Reply]]] = {
+            "offer": self._offer,
+            "answer": self._answer,
+            "delete": self._delete,
+            "query": self._query,
+            "list": self._list,
+            "statistics": self._statistics,
+            "start recording": self._start_recording,
+            "stop recording": self._stop_recording,
+            "pause recording": self._pause_recording,
+        }
+
+    async def execute(self, request: Request, owner: Owner | None = None) -> Reply:
+        """The reply to any request. A bug costs its call an error reply, and nothing else."""
+        reply = await self._carried_out(request, owner)
+        known = request.command in self._table or request.command == "ping"
+        metrics.NG_COMMANDS.labels(request.command if known else "other", reply["result"]).inc()
+        return reply
+
+    async def _carried_out(self, request: Request, owner: Owner | None) -> Reply:
+        if request.command == "ping":
+            return self._pong()
+        command = self._table.get(request.command)
+        if command is None:
+            return ng.error(Reason.UNKNOWN_COMMAND)
+        try:
+            return await command(request, owner)
+        except NoRoom as fault:
+            return ng.refusal(request, fault.reason)
+        except (CommandFault, RecordingRefused) as fault:
+            log.info("ng_refused", command=request.command, call_id=request.text("call-id"), reason=str(fault))
+            return ng.error(str(fault))
+        except Exception:
+            log.exception("ng_command_broke", command=request.command, call_id=request.text("call-id"))
+            return ng.error("Internal error")
+
+    def _pong(self) -> Reply:
+        load = self._load()
+        described: dict[str, Value] = {
+            "sessions": len(self._sessions),
+            "max-sessions": self._sessions.limit,
+            "cpu-permille": load.cpu_permille,
+            "draining": int(self._sessions.draining),
+            "disk-free-bytes": load.disk_free_bytes,
+        }
+        return {"result": "pong", "load": described}
+
+    # --- the call
+
+    async def _offer(self, request: Request, owner: Owner | None) -> Reply:
+        is_new = self._sessions.find(request.text("call-id") or "") is None
+        session, description = self._offers.session_for_offer(request, owner)
+        async with session.lock:
+            _still_there(session)
+            try:
+                sdp = self._offers.apply(request, session, description)
+            except CommandFault:
+                if is_new:
+                    self._sessions.close(session, "offer-refused")
+                raise
+            return ng.ok(sdp=sdp, **await self._recording_as_offered(request, session))
+
+    async def _answer(self, request: Request, owner: Owner | None) -> Reply:
+        session, description = self._offers.session_for_answer(request, owner)
+        async with session.lock:
+            _still_there(session)
+            sdp = self._offers.apply(request, session, description)
+            return ng.ok(sdp=sdp, **await self._recording_as_offered(request, session))
+
+    async def _recording_as_offered(self, request: Request, session: Session) -> Reply:
+        """``record call`` in an offer or answer. It never un-pauses, and a recording refused never costs the call."""
+        if session.tap is not None:
+            self._taps.announce_codecs(session.tap, session.codecs)
+        match request.says("record-call"):
+            case True if session.tap is None:
+                try:
+                    await self._start(request, session)
+                except RecordingRefused as fault:
+                    return {"warning": str(fault)}
+                return {"recordings": [self._uri(session.files[-1])]}
+            case False if session.tap is not None:
+                self._stop(request, session)
+        return {}
+
+    async def _delete(self, request: Request, _: Owner | None) -> Reply:
+        call_id = required(request, "call-id", Reason.NO_CALL_ID)
+        session = self._sessions.find(call_id)
+        if session is None or not _tags_match(session, request):
+            return _not_found(request)
+        async with session.lock:
+            if session.ended:
+                return _not_found(request)
+            now = self._engine.statistics(session.number)
+            answer = answers.queried(session, now)
+            self._sessions.close(session, "call-ended", discard="discard-recording" in request.flags)
+        self._sessions.tally.deleted += 1
+        return ng.ok(**answer, recordings=[self._described(file) for file in session.files])
+
+    async def _query(self, request: Request, _: Owner | None) -> Reply:
+        session = self._session(request)
+        return ng.ok(**answers.queried(session, self._engine.statistics(session.number)))
+
+    async def _list(self, request: Request, _: Owner | None) -> Reply:
+        return ng.ok(calls=answers.listed(self._sessions, request.number("limit", DEFAULT_LIST_LIMIT)))
+
+    async def _statistics(self, _: Request, __: Owner | None) -> Reply:
+        uptime_s = time.monotonic() - self._began
+        return ng.ok(statistics=answers.statistics(self._sessions, self._engine.totals(), uptime_s))
+
+    # --- its recording
+
+    async def _start_recording(self, request: Request, owner: Owner | None) -> Reply:
+        session = self._session(request)
+        session.owner = owner or session.owner
+        async with session.lock:
+            _still_there(session)
+            tap = session.tap
+            if tap is None:
+                tap = await self._start(request, session)
+            elif (asked := request.text("recording-id")) is not None and not tap.file.startswith(asked + "-"):
+                raise RecordingRefused("recording refused: another recording of this call is running")
+            else:
+                self._taps.resume(tap)
+            return ng.ok(recording=self._described(tap.file))
+
+    async def _start(self, request: Request, session: Session) -> Tap:
+        tap = await self._taps.start(session.number, session.call_id, self._wanted(request), session.codecs)
+        session.files.append(tap.file)
+        session.tap = tap
+        return tap
+
+    def _wanted(self, request: Request) -> Wanted:
+        return wanted(
+            request.text("recording-id"),
+            request.number("segment", 1),
+            request.text("recording-mime-type") or self.default_encoding,
+            request.fields.get("metadata", {}),
+        )
+
+    async def _stop_recording(self, request: Request, owner: Owner | None) -> Reply:
+        if request.says("pause"):
+            return await self._pause_recording(request, owner)
+        session = self._session(request)
+        async with session.lock:
+            _still_there(session)
+            if session.tap is None:
+                return ng.ok(warning="This call is not being recorded")
+            file = self._stop(request, session)
+            return ng.ok(recording=self._described(file))
+
+    def _stop(self, request: Request, session: Session) -> str:
+        assert session.tap is not None
+        tap, session.tap = session.tap, None
+        self._taps.stop(tap, "stopped", discard="discard-recording" in request.flags)
+        return tap.file
+
+    async def _pause_recording(self, request: Request, _: Owner | None) -> Reply:
+        session = self._session(request)
+        async with session.lock:
+            _still_there(session)
+            if session.tap is None:
+                raise RecordingRefused("This call is not being recorded")
+            self._taps.pause(session.tap)
+            return ng.ok(recording=self._described(session.tap.file))
+
+    def _described(self, file: str) -> Value:
+        recording_id, segment = report.parsed_stem(Path(file).stem) or ("", 0)
+        return {"id": recording_id, "segment": segment, "file": file, "uri": self._uri(file)}
+
+    def _uri(self, file: str) -> str:
+        return f"{self.retrieval_url}/recordings/{file}"
+
+    def _session(self, request: Request) -> Session:
+        session = self._sessions.find(required(request, "call-id", Reason.NO_CALL_ID))
+        if session is None:
+            raise CommandFault(Reason.UNKNOWN_CALL)
+        return session
+
+
+def _still_there(session: Session) -> None:
+    """The call may have ended while a command waited for its turn."""
+    if session.ended:
+        raise CommandFault(Reason.UNKNOWN_CALL)
+
+
+def _tags_match(session: Session, request: Request) -> bool:
+    tags = {party.tag for party in session.parties}
+    given = request.text("from-tag")
+    to_tag = request.text("to-tag") if "to-tag" in request.flags else None
+    return (given is None or given in tags) and (to_tag is None or to_tag in tags)
+
+
+def _not_found(request: Request) -> Reply:
+    if "fatal" in request.flags:
+        return ng.error(_NOT_FOUND_WARNING)
+    return ng.ok(warning=_NOT_FOUND_WARNING)

@@ -1,0 +1,172 @@
+"""Finished recordings over HTTPS: listed, fetched with ranges and digest, deleted. As docs/wire.md section 2.
+
+Not responsible for files (``recordings``), nor for TLS and sockets (``process.http``). Nothing here is shown to anyone
+without the token or a client certificate of the site; and a name that is no recording's name never reaches the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+import structlog
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mediaserverd.media import metrics, report
+from mediaserverd.media.recordings import Recordings
+from mediaserverd.media.report import Report
+from mediaserverd.process.http import client_certificate_name
+from mediaserverd.process.tokens import bearer_token, same_token
+
+RETRY_AFTER_S: Final = 2  # sealing takes less for all but very long calls
+WARNING_INTERVAL_S: Final = 10.0  # one line of log for any number of bad tokens in it
+MAX_FILE_NAME: Final = 64
+
+_Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+log = structlog.get_logger()
+
+
+def application(recordings: Recordings, token: str, server_name: str) -> ASGIApp:
+    """Everything behind one door: who is not let in learns nothing, not even which paths there are."""
+    shelf = _Shelf(recordings, server_name)
+    routes = [
+        Route("/recordings", shelf.list, methods=["GET"]),
+        Route("/recordings/{file}/report", shelf.report, methods=["GET"]),
+        Route("/recordings/{file}", shelf.fetch, methods=["GET"]),
+        Route("/recordings/{file}", shelf.delete, methods=["DELETE"]),
+        Route("/{path:path}", _strange_path, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    ]
+    return _Door(Starlette(routes=routes), token)
+
+
+class _Door:
+    """Lets in who shows the token or a certificate, and counts every answer."""
+
+    def __init__(self, inside: ASGIApp, token: str) -> None:
+        self._inside = inside
+        self._token = token
+        self._warned = -WARNING_INTERVAL_S
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        inside = self._inside if self._knows(Request(scope)) else self._stranger(scope)
+
+        async def counting_send(message: dict[str, object]) -> None:
+            if message["type"] == "http.response.start":
+                metrics.RETRIEVAL_REQUESTS.labels(_method(scope), str(message["status"])).inc()
+            await send(message)
+
+        await inside(scope, receive, counting_send)  # type: ignore[arg-type]  # starlette's Message is a MutableMapping
+
+    def _knows(self, request: Request) -> bool:
+        if client_certificate_name(request.scope) is not None:
+            return True
+        return same_token(bearer_token(request.headers.get("authorization")), self._token)
+
+    def _stranger(self, scope: Scope) -> ASGIApp:
+        metrics.RETRIEVAL_REFUSED.labels("token").inc()
+        if time.monotonic() - self._warned >= WARNING_INTERVAL_S:
+            self._warned = time.monotonic()
+            log.warning(
+                "retrieval_refused", peer=(scope.get("client") or ("?",))[0], path=scope["path"][:MAX_FILE_NAME]
+            )
+        return _problem(
+            401, "a bearer token or a client certificate is needed", {"WWW-Authenticate": 'Bearer realm="recordings"'}
+        )
+
+
+class _Shelf:
+    def __init__(self, recordings: Recordings, server_name: str) -> None:
+        self._recordings = recordings
+        self._server_name = server_name
+
+    async def list(self, _: Request) -> Response:
+        reports = [each.as_json() for each in self._recordings.reports()]
+        return JSONResponse({"server": self._server_name, "recordings": reports})
+
+    async def report(self, request: Request) -> Response:
+        known = self._known(request)
+        return JSONResponse(known.as_json()) if known else _not_found()
+
+    async def fetch(self, request: Request) -> Response:
+        known = self._known(request)
+        if known is None:
+            return _not_found()
+        if known.state in ("running", "sealing"):
+            return _not_yet(known)
+        path = self._recordings.audio_path(known.file)
+        try:
+            status = await asyncio.to_thread(os.stat, path)
+        except FileNotFoundError:
+            return _problem(404, f"no audio could be saved: {known.reason}")
+        assert known.sha256 is not None  # the report was written before the file got its name
+        return FileResponse(
+            path,
+            headers=_headers(known, known.sha256),
+            media_type=known.media_type,
+            filename=known.file,
+            stat_result=status,
+        )
+
+    async def delete(self, request: Request) -> Response:
+        file = _file_name(request)
+        if file is None:
+            return _not_found()
+        if not await self._recordings.delete(file):
+            known = self._recordings.report(file)
+            assert known is not None  # only a known one can be running
+            return _not_yet(known)
+        log.info("recording_deleted", file=file)
+        return Response(status_code=204)
+
+    def _known(self, request: Request) -> Report | None:
+        file = _file_name(request)
+        return self._recordings.report(file) if file else None
+
+
+def _file_name(request: Request) -> str | None:
+    """The name in the path if it can be one of ours. The server has decoded %2e and the like before."""
+    name: str = request.path_params["file"]
+    stem, _, ending = name.rpartition(".")
+    if len(name) <= MAX_FILE_NAME and ending.isascii() and ending.isalnum() and report.parsed_stem(stem):
+        return name
+    metrics.RETRIEVAL_REFUSED.labels("path").inc()
+    return None
+
+
+async def _strange_path(_: Request) -> Response:
+    metrics.RETRIEVAL_REFUSED.labels("path").inc()
+    return _not_found()
+
+
+def _headers(known: Report, sha256: str) -> dict[str, str]:
+    digest = base64.b64encode(bytes.fromhex(sha256)).decode()
+    # RFC 9530: the digest is of the whole representation, also in an answer to a range.
+    return {"ETag": f'"{sha256}"', "Repr-Digest": f"sha-256=:{digest}:", "Cache-Control": "private, no-store"}
+
+
+def _not_yet(known: Report) -> JSONResponse:
+    return _problem(409, f"the recording is {known.state}", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def _not_found() -> JSONResponse:
+    return _problem(404, "no such recording")
+
+
+def _problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    return JSONResponse({"detail": detail}, status_code=status, headers=headers)
+
+
+def _method(scope: Scope) -> str:
+    method: str = scope["method"]
+    return method if method in ("GET", "HEAD", "DELETE") else "other"

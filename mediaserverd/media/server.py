@@ -1,0 +1,255 @@
+"""The role ``media``: puts the parts of the media server together, starts them in order, and ends them in order.
+
+Not responsible for anything that they do. What happens each second, and what the engine reports, comes in here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
+from mediaserverd.media import metrics, retrieval
+from mediaserverd.media.commands import Commands
+from mediaserverd.media.engine import Engine, Latched, RecordingClosed, RecordingFailed, Totals
+from mediaserverd.media.load import Load, LoadMeter
+from mediaserverd.media.ng_door import UdpDoor, WebSocketDoor
+from mediaserverd.media.offers import Offers
+from mediaserverd.media.ports import PortPool
+from mediaserverd.media.recordings import Recordings
+from mediaserverd.media.sealing import Sealer
+from mediaserverd.media.sessions import Local, Sessions
+from mediaserverd.media.settings import MediaSettings
+from mediaserverd.media.taps import Tap, Taps
+from mediaserverd.process.http import HttpServer
+from mediaserverd.process.role import StartFault
+from mediaserverd.process.status import StatusServer
+from mediaserverd.process.tls import ServerTls
+from mediaserverd.process.tokens import ensure_token
+
+TICK_S: Final = 1.0
+POLL_S: Final = 0.1
+CLOSE_TIMEOUT_S: Final = 3.0  # for the last frames of running recordings to reach their files
+
+# Taken over at once by a reload; everything else is bound to sockets, threads or files.
+_RELOADABLE: Final = frozenset({
+    "session_limit", "dscp", "media_timeout_s", "disk_floor_bytes", "default_encoding", "drain_timeout_s",
+    "retrieval_advertised",
+})  # fmt: skip
+
+log = structlog.get_logger()
+
+
+class MediaServer:
+    """A ``process.role.Role``."""
+
+    def __init__(self, settings: MediaSettings) -> None:
+        self.settings = settings
+        self._load = Load()
+        self._counted = Totals(**dict.fromkeys(Totals.__slots__, 0))
+        self._stack = contextlib.AsyncExitStack()  # what was started, to be ended the other way round
+
+    async def start(self) -> None:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start(self) -> None:
+        settings = self.settings
+        locals_ = _locals(settings)
+        _check_directory(settings)
+        self._meter = LoadMeter(settings.spool_directory)
+        self._load = self._meter.measure()
+        await self._start_recordings()
+        self._start_engine()
+        self._sessions = Sessions(
+            self._engine,
+            _ports(settings),
+            self._taps,
+            limit=settings.session_limit,
+            dscp=settings.dscp,
+            broadcast=lambda message: self._web_socket.broadcast(message),
+        )
+        self._stack.push_async_callback(self._end_sessions)
+        self._commands = Commands(
+            self._engine,
+            self._sessions,
+            Offers(self._engine, self._sessions, locals_),
+            self._taps,
+            retrieval_url="",
+            default_encoding=settings.default_encoding,
+            load=lambda: self._load,
+        )
+        await self._open_retrieval()
+        await self._open_doors()
+        status = StatusServer(settings.status_address, settings.status_port, self._not_ready)
+        await status.start()
+        self._stack.push_async_callback(status.stop)
+        tick = asyncio.create_task(self._tick_forever())
+        self._stack.callback(tick.cancel)
+        self.status_port = status.port
+        log.info("media_server_started", ng_port=self.ng_port, retrieval_port=self.retrieval_port)
+
+    async def _start_recordings(self) -> None:
+        sealer = Sealer()
+        self._stack.callback(sealer.close)
+        self._recordings = Recordings(self.settings.spool_directory, sealer)
+        await self._recordings.open()
+        self._stack.push_async_callback(self._recordings.close)
+        warming = asyncio.create_task(sealer.warm_up())
+        self._stack.callback(warming.cancel)
+
+    def _start_engine(self) -> None:
+        self._engine = Engine(self.settings.workers)
+        self._taps = Taps(self._engine, self._recordings, self.settings.disk_floor_bytes, self._recording_failed)
+        self._stack.callback(self._engine.close)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._engine.fileno(), self._take_engine_events)
+        self._stack.callback(loop.remove_reader, self._engine.fileno())
+
+    async def _open_retrieval(self) -> None:
+        settings = self.settings
+        app = retrieval.application(self._recordings, ensure_token(settings.retrieval_token_file), settings.name)
+        tls = ServerTls(settings.certificate, settings.private_key, settings.certificate_authority)
+        server = HttpServer(app, settings.retrieval_address, settings.retrieval_port, tls)
+        await server.start()
+        self._stack.push_async_callback(server.stop)
+        self.retrieval_port = server.port
+        self._commands.retrieval_url = self._retrieval_url()
+
+    def _retrieval_url(self) -> str:
+        host = self.settings.retrieval_advertised
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.retrieval_port}"
+
+    async def _open_doors(self) -> None:
+        settings = self.settings
+        self._web_socket = WebSocketDoor(self._commands.execute, ensure_token(settings.ng_token_file))
+        await self._web_socket.open(
+            settings.ng_address, settings.ng_port, ServerTls(settings.certificate, settings.private_key)
+        )
+        self._stack.push_async_callback(self._web_socket.close)
+        self.ng_port = self._web_socket.port
+        udp = UdpDoor(self._commands.execute)
+        await udp.open(settings.ng_udp_address, self.ng_port)
+        self._stack.callback(udp.close)
+
+    async def reload(self, settings: MediaSettings) -> list[str]:
+        _check_directory(settings)
+        before, after = self.settings.model_dump(), settings.model_dump()
+        changed = {name for name in after if after[name] != before[name]}
+        self.settings = self.settings.model_copy(update={name: after[name] for name in changed & _RELOADABLE})
+        self._sessions.limit = self.settings.session_limit
+        self._sessions.dscp = self.settings.dscp
+        self._taps.floor_bytes = self.settings.disk_floor_bytes
+        self._commands.default_encoding = self.settings.default_encoding
+        self._commands.retrieval_url = self._retrieval_url()
+        return sorted(changed - _RELOADABLE)
+
+    async def drain(self) -> None:
+        """No new calls; returns when the last one has ended and its recording is sealed."""
+        self._sessions.draining = True
+        await self._until_quiet()
+        await self._recordings.settled()
+
+    async def _until_quiet(self) -> None:
+        while len(self._sessions) or self._taps.running:  # noqa: ASYNC110 - calls end in many ways, and slowly
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self) -> None:
+        """What is not sealed by now is sealed at the next start."""
+        await self._stack.aclose()
+
+    async def _end_sessions(self) -> None:
+        for session in self._sessions:
+            self._sessions.close(session, "media-server-stopped")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed(), CLOSE_TIMEOUT_S)
+
+    async def _closed(self) -> None:
+        while self._taps.running:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S / 10)
+
+    def _not_ready(self) -> Mapping[str, str]:
+        missing: dict[str, str] = {}
+        if self._sessions.draining:
+            missing["sessions"] = "draining: no new calls are taken"
+        if self._load.disk_free_bytes < self._taps.floor_bytes:
+            missing["disk"] = f"less than {self._taps.floor_bytes} bytes are free: new recordings are refused"
+        return missing
+
+    def _take_engine_events(self) -> None:
+        for event in self._engine.poll_events():
+            match event:
+                case RecordingClosed():
+                    self._taps.on_closed(event)
+                case RecordingFailed():
+                    self._taps.on_failed(event)
+                case Latched():
+                    log.debug("media_latched", session=event.session, leg=event.leg, port=event.port)
+
+    def _recording_failed(self, tap: Tap, reason: str) -> None:
+        self._sessions.recording_failed(tap, reason)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                self._load = await asyncio.to_thread(self._meter.measure)
+                self._sessions.expire(self.settings.media_timeout_s)
+                self._taps.give_up_on_lost_ones()
+                self._count()
+            except Exception:  # whatever broke in this second, the next one must come
+                log.exception("media_tick_broke")
+
+    def _count(self) -> None:
+        now, before = self._engine.totals(), self._counted
+        metrics.RTP_PACKETS.inc(now.packets - before.packets)
+        metrics.RTP_BYTES.inc(now.octets - before.octets)
+        metrics.RTP_DROPPED.inc(now.dropped - before.dropped)
+        metrics.DISK_FREE.set(self._load.disk_free_bytes)
+        metrics.CPU.set(self._load.cpu_permille)
+        self._counted = now
+
+
+def _locals(settings: MediaSettings) -> list[Local]:
+    locals_ = [Local(settings.rtp_address, settings.rtp_advertised)]
+    if settings.rtp_advertised6:
+        locals_.append(Local(settings.rtp_address6, settings.rtp_advertised6))
+    for local in locals_:
+        try:
+            versions = {ipaddress.ip_address(address).version for address in (local.bound, local.advertised)}
+        except ValueError as fault:
+            raise StartFault(f"RTP addresses must be IP addresses, not names: {fault}") from fault
+        if len(versions) > 1:
+            raise StartFault(
+                f"rtp_advertised {local.advertised} is not of the family of rtp_address {local.bound}; "
+                "set both to IPv4 or both to IPv6 addresses"
+            )
+    return locals_
+
+
+def _ports(settings: MediaSettings) -> PortPool:
+    pool = PortPool(settings.rtp_port_min, settings.rtp_port_max)
+    if pool.free < 2:
+        raise StartFault(
+            f"RTP ports {settings.rtp_port_min} to {settings.rtp_port_max} are too few for one call; "
+            "a call needs two even ports with the odd ones above them"
+        )
+    return pool
+
+
+def _check_directory(settings: MediaSettings) -> None:
+    directory = settings.spool_directory
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        raise StartFault(f"cannot make the spool directory {directory}: {fault.strerror}") from fault
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StartFault(f"the spool directory {directory} is not writable for this user; change its owner or mode")
