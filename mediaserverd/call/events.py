@@ -236,10 +236,8 @@ class EndRequested:
     status: int = 503
 
 
-Event = (
-    Invited
-    | Cancelled
-    | Progressed
+LegEvent = (
+    Progressed
     | Answered
     | Refused
     | Acknowledged
@@ -251,6 +249,12 @@ Event = (
     | InfoAnswered
     | HungUp
     | LegLost
+)
+
+Event = (
+    Invited
+    | Cancelled
+    | LegEvent
     | MediaReplied
     | MediaFailed
     | RecordingStarted

@@ -1,0 +1,459 @@
+"""One call between a caller and whoever answers: set-up, talk, end. Two legs, one audio path, perhaps a recording.
+
+Decides what happens next, and nothing else: the legs know how they end (``legs``), the called side rings in ``fork``,
+the audio path knows media servers and o= lines (``audio``), what passes between phones that talk is a ``conversation``,
+and ``recording`` keeps the ledger's promise.
+
+::
+
+    NEW -> SELECTING -> DIALLING -> ANSWERING -> CONFIRMING ---------------> TALKING -> CLOSING -> ENDED
+     |                     ^                         |                          ^
+     +--- offer comes late +                         +-> COMPLETING (late) -----+      CLOSING from anywhere
+"""
+
+from __future__ import annotations
+
+from typing import Final, assert_never
+
+from mediaserverd.call import commands as do
+from mediaserverd.call import events as on
+from mediaserverd.call.account import Account
+from mediaserverd.call.audio import AudioPath, Purpose, Relayed, readable
+from mediaserverd.call.conversation import Conversation
+from mediaserverd.call.fork import Fork
+from mediaserverd.call.ledger import EndReason
+from mediaserverd.call.legs import Leg, LegState
+from mediaserverd.call.phase import LIMITS_S, Phase
+from mediaserverd.call.recording import Recording
+from mediaserverd.call.responses import PHRASES
+from mediaserverd.call.setup import CallSetup
+from mediaserverd.call.story import CallSummary, Story
+from mediaserverd.policy.facts import Party
+from mediaserverd.protocol.negotiation import Side, voice_codec
+
+_SYSTEM: Final = "system"
+
+
+class Call:
+    """See the package for how it is used."""
+
+    def __init__(self, setup: CallSetup) -> None:
+        self.setup = setup
+        self.story = Story()
+        self._phase = Phase.NEW
+        self._now = 0.0
+        self._phase_until: float | None = None
+        self._out: list[do.Command] = []
+        self._caller = Leg(on.CALLER, setup.calling, LegState.INVITED)
+        self._fork = Fork(self._emit)
+        self._winner: Leg | None = None
+        self._audio = AudioPath(setup.media_servers, setup.origin, self._emit)
+        self._recording = Recording(setup.recording, setup, self._emit) if setup.recording else None
+        self._conversation = Conversation(self._audio, self._emit, self._tell)
+        self._offer = b""  # the first one, from whichever side
+        self._early = b""  # the called side's answer in a provisional response
+        self._early_status = (183, "Session Progress")
+        self._progress_sent: set[int] = set()
+        self._accept_body = b""
+        self._account = Account()
+
+    @property
+    def phase(self) -> Phase:
+        return self._phase
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``Woken`` is due, on the clock of ``now``."""
+        return min((at for at in (self._phase_until, self._conversation.until) if at is not None), default=None)
+
+    def handle(self, event: on.Event, now: float) -> list[do.Command]:
+        if self._phase is Phase.ENDED:
+            return []
+        self._now = now
+        self._dispatch(event)
+        while self._audio.ready:
+            self._relayed(self._audio.ready.popleft())
+        self._settle()
+        out, self._out = self._out, []
+        return out
+
+    def summary(self) -> CallSummary:
+        """As far as it is known; final in ``Finished``."""
+        return self._account.summary(self.setup, self._winner, self._recording, self._now)
+
+    # --- dispatch
+
+    def _dispatch(self, event: on.Event) -> None:
+        match event:
+            case on.Invited(body):
+                self._invited(body)
+            case on.Cancelled():
+                self._cancelled()
+            case on.MediaReplied(request, body):
+                self._audio.replied(request, body)
+            case on.MediaFailed(request, reason, silent):
+                self._media_failed(self._audio.failed(request), reason, silent=silent)
+            case on.MediaTimedOut(server, reason):
+                if server == self._audio.server:
+                    self._end(_SYSTEM, f"media-timeout: {reason}", 408)
+            case on.MediaLost(server, reason):
+                if server == self._audio.server:
+                    self._media_lost(reason)
+            case on.RecordingStarted() | on.RecordingRefused() | on.RecordingBroken():
+                self._recording_event(event)
+            case on.Woken():
+                self._woken()
+            case on.EndRequested(reason, status):
+                self._end(_SYSTEM, reason, status)
+            case _:
+                self._leg_event(event)
+
+    def _leg_event(self, event: on.LegEvent) -> None:
+        leg = self._caller if event.leg == on.CALLER else self._fork.legs.get(event.leg)
+        if leg is None:
+            self._tell(f"{type(event).__name__} for unknown leg {event.leg}")
+            return
+        match event:
+            case on.Progressed(_, status, phrase, body):
+                self._progressed(leg, status, phrase, body)
+            case on.Answered(_, body):
+                self._answered(leg, body)
+            case on.Refused(_, status, phrase):
+                self._refused(leg, status, phrase)
+            case on.Acknowledged(_, body):
+                self._acknowledged(leg, body)
+            case on.AckMissing():
+                if leg.is_up:
+                    self._end(_SYSTEM, "no ACK came", 408)
+            case on.Offered(_, method, body):
+                self._offered(leg, method, body)
+            case on.OfferAnswered(_, body):
+                if leg.is_up:
+                    self._conversation.offer_answered(leg, body)
+            case on.OfferRefused(_, status, phrase):
+                self._offer_refused(leg, status, phrase)
+            case on.Informed():
+                self._informed(leg, event)
+            case on.InfoAnswered(_, info, status, phrase):
+                self._conversation.info_answered(info, status, phrase)
+            case on.HungUp(_, reason):
+                self._hung_up(leg, reason)
+            case on.LegLost(_, reason):
+                self._leg_lost(leg, reason)
+            case _:
+                assert_never(event)
+
+    # --- set-up
+
+    def _invited(self, body: bytes) -> None:
+        if self._phase is not Phase.NEW:
+            return
+        self._account.invited_at = self._now
+        self._tell(f"{_name(self.setup.calling)} calls {_name(self.setup.called)}")
+        if not self.setup.targets:
+            self._end(_SYSTEM, "nobody to dial", 480)
+        elif not body:
+            self._dial(b"")
+        elif not readable(body):
+            self._end(_SYSTEM, "unreadable session description", 400)
+        else:
+            self._offer = body
+            self._enter(Phase.SELECTING)
+            self._offer_to_next_server(Side.CALLER)
+
+    def _offer_to_next_server(self, side: Side) -> None:
+        required = self._recording is not None and self._recording.order.required
+        if self._audio.take_next_server():
+            self._tell(f"media server {self._audio.server} is asked")
+        elif self.setup.fail_open and not required:
+            self._tell("no media server: the phones talk directly, unrecorded")
+        else:
+            self._end(_SYSTEM, "no media server took the call", 503)
+            return
+        self._enter(self._phase)
+        self._account.media_server = self._audio.server
+        self._audio.offer(Purpose.OFFER, side, self._offer)
+
+    def _dial(self, body: bytes) -> None:
+        self._enter(Phase.DIALLING)
+        left_out = self._fork.dial(self.setup.targets, body)
+        for leg in self._fork.legs.values():
+            self._tell(f"{_name(leg.party)} is called")
+        if left_out:
+            self._tell(f"{left_out} more are not called: too many")
+
+    def _progressed(self, leg: Leg, status: int, phrase: str, body: bytes) -> None:
+        """Each kind of 18x goes to the caller once. Its description does only where nobody else rings: the audio of one
+        of several phones would be a riddle."""
+        if self._phase is not Phase.DIALLING or leg.state is not LegState.DIALLED or not 180 <= status < 190:
+            return
+        leg.rang = True
+        wanted = self._offer and not self._early and self._fork.has_one_branch
+        if body and wanted and readable(body):
+            self._tell(f"{_name(leg.party)} sends early media ({status})")
+            self._early, self._early_status = body, (status, phrase)
+            self._audio.answer(Purpose.EARLY_ANSWER, Side.CALLED, body)
+        elif status not in self._progress_sent:
+            self._tell(f"{_name(leg.party)}: {status} {phrase}")
+            self._emit(do.SendProgress(status, phrase))
+        self._progress_sent.add(status)
+
+    def _answered(self, leg: Leg, body: bytes) -> None:
+        if self._phase is not Phase.DIALLING or leg.state is not LegState.DIALLED:
+            if not leg.is_up and not leg.is_gone:
+                self._tell(f"{_name(leg.party)} answered too late")
+                self._emit(*leg.answered_in_vain())
+            return
+        self._tell(f"{_name(leg.party)} answers")
+        self._winner = leg
+        self._enter(Phase.ANSWERING)
+        if self._offer:
+            self._emit(do.Acknowledge(leg.id))
+            self._fork.won_by(leg)
+            self._relay_answer(Side.CALLED, body or self._early)
+        else:
+            leg.owes_ack = True
+            self._fork.won_by(leg)
+            self._late_offer(body)
+
+    def _late_offer(self, body: bytes) -> None:
+        if readable(body):
+            self._offer = body
+            self._offer_to_next_server(Side.CALLED)
+        else:
+            self._end(_SYSTEM, "the called phone made no readable offer", 502)
+
+    def _relay_answer(self, side: Side, body: bytes) -> None:
+        """The start of the recording goes right behind the answer, without waiting for the reply to it."""
+        description = readable(body)
+        if description is None:
+            self._end(_SYSTEM, f"no readable answer from the {side.value} side", 502)
+            return
+        self._account.codec = str(voice_codec(description) or "")
+        self._audio.agree(side.other, self._offer, body)
+        self._audio.answer(Purpose.ANSWER, side, body)
+        if self._recording and self._winner:
+            self._tell(f"policy {self._recording.order.policy!r} records")
+            self._recording.start(self._audio.server, self._winner.party, self._now)
+
+    def _relayed(self, relayed: Relayed) -> None:
+        if self._phase is Phase.CLOSING:
+            return
+        if relayed.fault:
+            self._media_failed(relayed.purpose, relayed.fault, silent=True)
+            return
+        match self._phase, relayed.purpose:
+            case Phase.SELECTING, Purpose.OFFER:
+                self._dial(relayed.body)
+            case Phase.DIALLING, Purpose.EARLY_ANSWER:
+                self._emit(do.SendProgress(*self._early_status, relayed.body))
+            case Phase.ANSWERING, (Purpose.OFFER | Purpose.ANSWER):
+                self._accept_body = relayed.body
+                self._accept_if_recorded()
+            case Phase.COMPLETING, Purpose.ANSWER if self._winner:
+                self._winner.owes_ack = False
+                self._emit(do.Acknowledge(self._winner.id, relayed.body))
+                self._enter(Phase.TALKING)
+            case Phase.TALKING, (Purpose.NEW_OFFER | Purpose.NEW_ANSWER):
+                self._conversation.relayed(relayed)
+            case _:
+                pass  # the step that asked for it is over
+
+    def _accept_if_recorded(self) -> None:
+        """200 to the caller, which waits for the recording only where the policy requires one."""
+        recording = self._recording
+        waits = recording is not None and recording.order.required and recording.pending
+        if self._phase is Phase.ANSWERING and self._accept_body and not waits:
+            self._caller.state = LegState.UP
+            self._account.answered_at = self._now
+            self._tell("the caller is answered")
+            self._emit(do.Accept(self._accept_body))
+            self._enter(Phase.CONFIRMING)
+
+    def _acknowledged(self, leg: Leg, body: bytes) -> None:
+        if self._phase is Phase.TALKING:
+            self._conversation.acknowledged(leg, body)
+        elif self._phase is Phase.CONFIRMING and leg is self._caller:
+            late = self._winner is not None and self._winner.owes_ack
+            self._enter(Phase.COMPLETING if late else Phase.TALKING)
+            if late:
+                self._relay_answer(Side.CALLER, body)
+
+    # --- the called side says no; nobody answers
+
+    def _refused(self, leg: Leg, status: int, phrase: str) -> None:
+        if leg.state not in (LegState.DIALLED, LegState.CANCELLED):
+            return
+        self._tell(f"{_name(leg.party)}: {status} {phrase}")
+        self._fork.refused(leg, status, phrase)
+        if self._phase is Phase.DIALLING and not self._fork.ringing:
+            best_status, best_phrase = self._fork.verdict()
+            self._end("called", f"{best_status} {best_phrase}", best_status, phrase=best_phrase)
+
+    def _cancelled(self) -> None:
+        if self._caller.state is LegState.INVITED:
+            self._end("caller", "cancelled", 487)
+
+    # --- within the call
+
+    def _offered(self, leg: Leg, method: on.Method, body: bytes) -> None:
+        if self._phase is Phase.CLOSING or leg.is_gone:
+            self._emit(do.AnswerOffer(leg.id, 481, PHRASES[481]))
+        else:
+            talking = self._phase is Phase.TALKING
+            self._conversation.offered(leg, self._peer(leg) if talking else None, method, body, self._now)
+
+    def _offer_refused(self, leg: Leg, status: int, phrase: str) -> None:
+        if status in (408, 481) and leg.is_up:
+            self._leg_lost(leg, f"{status} {phrase}")  # RFC 3261 12.2.1.2: the dialog is gone with that
+        else:
+            self._conversation.offer_refused(leg, status, phrase)
+
+    def _informed(self, leg: Leg, event: on.Informed) -> None:
+        if self._phase is Phase.CLOSING or leg.is_gone:
+            self._emit(do.AnswerInfo(leg.id, event.info, 481, PHRASES[481]))
+        else:
+            self._conversation.informed(leg, self._peer(leg), event)
+
+    def _peer(self, leg: Leg) -> Leg | None:
+        """The other leg of the conversation, once both are up."""
+        peer = self._winner if leg is self._caller else self._caller
+        return peer if leg.is_up and peer and peer.is_up else None
+
+    # --- recording and media server
+
+    def _recording_event(self, event: on.RecordingStarted | on.RecordingRefused | on.RecordingBroken) -> None:
+        recording = self._recording
+        if recording is None or recording.order.recording_id != event.recording_id:
+            return
+        match event:
+            case on.RecordingStarted(_, segment, file, uri) if recording.awaits(segment):
+                self._tell(f"recording {event.recording_id} runs: {file}")
+                recording.started(file, uri)
+                self._accept_if_recorded()
+            case on.RecordingRefused(_, segment, reason) if recording.awaits(segment):
+                recording.fail(reason)
+                self._recording_gone(reason)
+            case on.RecordingBroken(_, reason) if not recording.over:
+                recording.end(EndReason.RECORDING_BROKEN, self._now)
+                self._recording_gone(reason)
+            case _:
+                self._tell(f"{type(event).__name__} of a recording that is over")
+
+    def _recording_gone(self, reason: str) -> None:
+        """A call does not suffer from its recording, unless the policy says so."""
+        self._tell(f"not recorded: {reason}")
+        if self._recording and self._recording.order.required:
+            self._end(_SYSTEM, f"the required recording failed: {reason}", 503)
+
+    def _media_failed(self, purpose: Purpose | None, reason: str, *, silent: bool) -> None:
+        match purpose:
+            case None:
+                pass  # nobody waits for it any more
+            case Purpose.OFFER:
+                self._tell(f"media server {self._audio.server}: {reason}")
+                self._audio.drop_server(delete=silent)
+                self._offer_to_next_server(Side.CALLER if self._phase is Phase.SELECTING else Side.CALLED)
+            case Purpose.EARLY_ANSWER:
+                self._tell(f"no early media: {reason}")
+                if self._phase is Phase.DIALLING:
+                    self._emit(do.SendProgress(*self._early_status))
+            case Purpose.ANSWER:
+                self._end(_SYSTEM, f"the media server refused the answer: {reason}", 503)
+            case Purpose.NEW_OFFER | Purpose.NEW_ANSWER:
+                self._conversation.media_failed(reason)
+            case Purpose.RESTORE:
+                self._tell(f"the media server did not go back: {reason}")
+
+    def _media_lost(self, reason: str) -> None:
+        """The one place that decides what a lost media server means for the call. Before any phone knows of it, another
+        one is tried; after that the call ends."""
+        if self._audio.offer_pending:
+            self._media_failed(self._audio.abandon_offer(), reason, silent=True)
+            return
+        if self._recording:
+            self._recording.lose_server(self._now)
+        self._end(_SYSTEM, f"media-server-lost: {reason}", 503)
+
+    # --- the end
+
+    def _hung_up(self, leg: Leg, reason: str) -> None:
+        if leg.state in (LegState.UP, LegState.INVITED):
+            if leg.is_up:
+                leg.state = LegState.GONE
+            self._end(leg.side.value, f"hung up ({reason})" if reason else "hung up", 487, told="")
+
+    def _leg_lost(self, leg: Leg, reason: str) -> None:
+        if leg.state is LegState.DIALLED:
+            self._refused(leg, 503, PHRASES[503])
+        elif not leg.is_gone:
+            ended = leg.state is LegState.UP
+            if leg.state is not LegState.INVITED:
+                leg.state = LegState.GONE
+            self._end(leg.side.value, f"lost: {reason}", 487, told=f"other side lost: {reason}" if ended else "")
+
+    def _woken(self) -> None:
+        if self._conversation.until is not None and self._now >= self._conversation.until:
+            self._conversation.out_of_time()
+        if self._phase_until is None or self._now < self._phase_until:
+            return
+        match self._phase:
+            case Phase.SELECTING:
+                self._media_lost("silent")
+            case Phase.DIALLING:
+                status, phrase = self._fork.no_answer()
+                self._end(_SYSTEM, "no answer", status, phrase=phrase)
+            case Phase.ANSWERING | Phase.COMPLETING:
+                self._end(_SYSTEM, "the media server took too long", 504)
+            case Phase.CONFIRMING:
+                self._end(_SYSTEM, "no ACK came", 408)
+            case Phase.CLOSING:
+                self._close_by_force()
+            case Phase.NEW | Phase.TALKING | Phase.ENDED:
+                pass
+
+    def _end(self, by: str, reason: str, status: int, *, phrase: str = "", told: str | None = None) -> None:
+        """``status`` and ``phrase`` go to a caller who was not answered yet, ``told`` (empty: nothing) into the Reason
+        of every BYE."""
+        if self._phase is Phase.CLOSING:
+            return
+        self._account.close(self._now, by, reason, status)
+        self._tell(f"the call ends ({by}): {reason}")
+        self._conversation.abort()
+        for leg in (self._caller, *self._fork.legs.values()):
+            self._emit(*leg.end(status, phrase or PHRASES.get(status, "Refused"), reason if told is None else told))
+        if self._recording:
+            self._recording.end(EndReason.CALL_ENDED, self._now)
+        self._audio.drop_server(delete=True)
+        self._enter(Phase.CLOSING)
+
+    def _close_by_force(self) -> None:
+        """The outcome of a CANCEL or the reply about a recording never came."""
+        for leg in self._fork.legs.values():
+            leg.state = LegState.GONE
+        if self._recording:
+            self._recording.fail("no answer")
+
+    def _settle(self) -> None:
+        """Over, once nobody owes us the outcome of anything."""
+        waiting = [leg for leg in self._fork.legs.values() if not leg.is_gone]
+        if self._phase is Phase.CLOSING and not waiting and not (self._recording and self._recording.pending):
+            self._enter(Phase.ENDED)
+            self._emit(do.Finished(self.summary()))
+
+    # --- bookkeeping
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        limit = self.setup.ring_timeout_s if phase is Phase.DIALLING else LIMITS_S.get(phase)
+        self._phase_until = None if limit is None else self._now + limit
+
+    def _emit(self, *commands: do.Command) -> None:
+        self._out.extend(commands)
+
+    def _tell(self, text: str) -> None:
+        self.story.tell(self._now, text)
+
+
+def _name(party: Party) -> str:
+    return party.station or party.number or party.line or "unknown"

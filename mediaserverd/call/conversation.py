@@ -1,0 +1,117 @@
+"""What passes between two legs that are up: re-INVITE and UPDATE one at a time, INFO end to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mediaserverd.call.audio import AudioPath, Relayed, readable
+from mediaserverd.call.commands import Acknowledge, AnswerInfo, AnswerOffer, Command, SendInfo
+from mediaserverd.call.events import Informed, LegId, Method
+from mediaserverd.call.legs import Leg
+from mediaserverd.call.renegotiation import Renegotiation
+from mediaserverd.call.responses import PHRASES
+from mediaserverd.protocol.negotiation import Side, changes
+
+RENEGOTIATION_LIMIT_S: Final = 40.0  # above 64 * T1 = 32 s, in which every SIP transaction ends (RFC 3261 17)
+SAME_LEG_RETRY_S: Final = 5  # RFC 3261 14.2 wants 0 to 10
+MAX_PENDING_INFOS: Final = 16  # DTMF by INFO sends one at a time; more is a flood
+
+
+class Conversation:
+    def __init__(self, audio: AudioPath, emit: Callable[[Command], None], tell: Callable[[str], None]) -> None:
+        self.until: float | None = None  # the renegotiation under way is given up then
+        self._audio = audio
+        self._emit = emit
+        self._tell = tell
+        self._renegotiation: Renegotiation | None = None
+        self._infos: dict[int, LegId] = {}
+
+    def offered(self, leg: Leg, peer: Leg | None, method: Method, body: bytes, now: float) -> None:
+        """``peer`` None: the call is not far enough for a new offer."""
+        running = self._renegotiation
+        if running and running.asking is leg:
+            self._emit(AnswerOffer(leg.id, 500, PHRASES[500], retry_after_s=SAME_LEG_RETRY_S))  # RFC 3261 14.2
+        elif running or peer is None:
+            self._emit(AnswerOffer(leg.id, 491, PHRASES[491]))
+        elif method is Method.UPDATE and not body:
+            self._emit(AnswerOffer(leg.id, 200, "OK"))
+        elif body and not readable(body):
+            self._emit(AnswerOffer(leg.id, 400, PHRASES[400]))
+        else:
+            self._tell(f"{leg.side.value} side: {method.value}{self._meaning(leg.side, body)}")
+            self._renegotiation = Renegotiation(leg, peer, method, self._audio, self._emit)
+            self.until = now + RENEGOTIATION_LIMIT_S
+            self._renegotiation.begin(body)
+
+    def offer_answered(self, leg: Leg, body: bytes) -> None:
+        if self._renegotiation and self._renegotiation.asked is leg:
+            self._renegotiation.peer_answered(body)
+            self._settle()
+        else:
+            self._emit(Acknowledge(leg.id))  # of a renegotiation that was given up
+
+    def offer_refused(self, leg: Leg, status: int, phrase: str) -> None:
+        self._tell(f"{leg.side.value} side refuses the offer: {status} {phrase}")
+        if self._renegotiation and self._renegotiation.asked is leg:
+            self._renegotiation.peer_refused(status, phrase)
+            self._settle()
+
+    def acknowledged(self, leg: Leg, body: bytes) -> None:
+        if self._renegotiation and self._renegotiation.asking is leg:
+            self._renegotiation.acknowledged(body)
+            self._settle()
+
+    def relayed(self, relayed: Relayed) -> None:
+        if self._renegotiation:
+            self._renegotiation.relayed(relayed.purpose, relayed.body)
+            self._settle()
+
+    def media_failed(self, reason: str) -> None:
+        self._tell(f"the media server refuses the change: {reason}")
+        self._give_up(488)
+
+    def out_of_time(self) -> None:
+        self._tell("the change takes too long: given up")
+        self._give_up(504)
+
+    def abort(self) -> None:
+        """The call ends: whoever asked for something still gets a response (RFC 3261 15.1.2)."""
+        if self._renegotiation:
+            self._renegotiation.abort()
+            self._settle()
+        for info, leg in self._infos.items():
+            self._emit(AnswerInfo(leg, info, 487, PHRASES[487]))
+        self._infos.clear()
+
+    def informed(self, leg: Leg, peer: Leg | None, event: Informed) -> None:
+        if peer is None or len(self._infos) >= MAX_PENDING_INFOS:
+            status = 480 if peer is None else 503
+            self._emit(AnswerInfo(leg.id, event.info, status, PHRASES[status]))
+            return
+        self._infos[event.info] = leg.id
+        self._emit(SendInfo(peer.id, event.info, event.content_type, event.body, event.headers))
+
+    def info_answered(self, info: int, status: int, phrase: str) -> None:
+        if info in self._infos:
+            self._emit(AnswerInfo(self._infos.pop(info), info, status, phrase))
+
+    def _give_up(self, status: int) -> None:
+        if self._renegotiation:
+            self._renegotiation.fail(status)
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._renegotiation and self._renegotiation.over:
+            self._renegotiation = self.until = None
+
+    def _meaning(self, side: Side, body: bytes) -> str:
+        """What the new offer is about, for the story."""
+        agreed = self._audio.agreed
+        if not body:
+            return " asks for an offer"
+        if not agreed:
+            return ""
+        old, new = readable(agreed.offer if side is agreed.offering else agreed.answer), readable(body)
+        found = sorted(change.value for change in changes(old, new)) if old and new else []
+        return f" ({', '.join(found)})" if found else " (no change)"
