@@ -17,7 +17,7 @@ from mediaserverd.protocol.sip.message import Headers, Request, Response
 from mediaserverd.protocol.sip.transaction import Timing
 from mediaserverd.protocol.sip.uri import NameAddress, Uri
 
-__all__ = ["MAX_FORWARDS", "AnswerRepeat", "Dialog", "again", "glare_delay"]
+__all__ = ["MAX_FORWARDS", "AnswerRepeat", "Dialog", "again", "glare_delay", "with_type"]
 
 MAX_FORWARDS = 70  # RFC 3261 8.1.1.6
 TARGET_REFRESH = ("INVITE", "UPDATE")  # RFC 3261 12.2, RFC 3311 5.1
@@ -156,6 +156,14 @@ def again(request: Request, cseq: int, *headers: tuple[str, object]) -> Request:
     made = request.headers.without("Via", *(name for name, _ in headers))
     made = made.with_("CSeq", CSeq(cseq, request.method))
     return replace(request, headers=Headers([*made, *headers]))
+
+
+def with_type(headers: Iterable[tuple[str, object]], body: bytes, content_type: str) -> list[tuple[str, object]]:
+    """The headers of a message with this body, Content-Type among them."""
+    made = list(headers)
+    if body and all(name.lower() != "content-type" for name, _ in made):
+        made.append(("Content-Type", content_type))
+    return made
 
 
 def _only_contact(request: Request) -> Uri:

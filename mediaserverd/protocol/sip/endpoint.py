@@ -33,7 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
+from mediaserverd.protocol.sip.dialog import MAX_FORWARDS, with_type
 from mediaserverd.protocol.sip.events import (
     AckReceived,
     CancelReceived,
@@ -157,6 +157,10 @@ class Endpoint:
         """This flow cannot be sent to, or its connection is closed."""
         self._layer.flow_failed(flow, now)
 
+    def message_failed(self, unsent: Transmit, now: float) -> None:
+        """This message cannot be sent (too long for UDP, say), though others to the same place can."""
+        self._layer.flow_failed(unsent.flow, now, only=unsent.data)
+
     def advance(self, now: float) -> None:
         """Do what is due by ``now``."""
         while (item := self._layer.agenda.due(now)) is not None:
@@ -223,8 +227,8 @@ class Endpoint:
         """Answer a request. To tag and Contact are added where they are due. Too late an answer is dropped."""
         if not transaction.to_tag:
             transaction.to_tag = transaction.session.local_tag if transaction.session else self._tokens()
-        typed = [*headers, ("Content-Type", content_type)] if body else headers
-        made = transaction.request.response(status, reason, to_tag=transaction.to_tag, headers=typed, body=body)
+        headers = with_type(headers, body, content_type)
+        made = transaction.request.response(status, reason, to_tag=transaction.to_tag, headers=headers, body=body)
         if transaction.session is not None:
             transaction.session.respond(transaction, made, now)
         else:

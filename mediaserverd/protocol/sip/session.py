@@ -4,6 +4,8 @@ Responsible for: early and confirmed dialogs, forked answers (surplus ones get A
 its ACK comes and our ACK when their success comes again, sequence numbers, glare, CANCEL and its race with 200, when a
 BYE may go out, and telling once that the session has ended. Not for: media, routing, what to answer.
 
+Over 400 lines, because all of it turns on one question: which INVITE is unfinished, and what is still owed for it.
+
 Deviations from RFC 3261:
 
 - A BYE from the called side before it has answered is taken as its end (15 forbids it to send one; some do).
@@ -13,9 +15,10 @@ Deviations from RFC 3261:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from enum import Enum, auto
 
-from mediaserverd.protocol.sip.dialog import TARGET_REFRESH, AnswerRepeat, Dialog, again
+from mediaserverd.protocol.sip.dialog import TARGET_REFRESH, AnswerRepeat, Dialog, again, with_type
 from mediaserverd.protocol.sip.events import (
     AckReceived,
     CancelReceived,
@@ -86,9 +89,7 @@ class Session:
         self._acks: dict[str, tuple[int, bytes, Flow]] = {}  # by remote tag: the last ACK sent
         self._ours: ClientTransaction | None = None  # our INVITE or re-INVITE without final response
         self._theirs: ServerTransaction | None = None  # theirs
-        self._unacknowledged: ClientTransaction | None = (
-            None  # our INVITE that succeeded, and waits for the owner's ACK
-        )
+        self._unacknowledged: ClientTransaction | None = None  # our INVITE whose success waits for the owner's ACK
         self._answer: AnswerRepeat | None = None
         self._leaving: Pairs = ()  # headers of the BYE to be sent
         self._ending = Ending.HUNG_UP
@@ -124,7 +125,7 @@ class Session:
             raise SessionBusyError("an INVITE is still running in this dialog")
         if self.dialog is None or self.phase is Phase.ENDED:
             raise SessionBusyError("there is no dialog to send a request in")
-        transaction = self._send(self.dialog, method, now, _with_type(headers, body, content_type), body)
+        transaction = self._send(self.dialog, method, now, with_type(headers, body, content_type), body)
         if method == "INVITE":
             self._ours = transaction
         return transaction
@@ -133,7 +134,7 @@ class Session:
         """The ACK, with the answer, for a success that carried the offer. An INVITE with a body needs none."""
         transaction, self._unacknowledged = self._unacknowledged, None
         if transaction is not None and self.dialog is not None:
-            self._send_ack(self.dialog, transaction.request, _with_type(headers, body, content_type), body)
+            self._send_ack(self.dialog, transaction.request, with_type(headers, body, content_type), body)
 
     def hang_up(self, now: float, *, status: int = 480, headers: Pairs = ()) -> None:
         """End it, whatever state it is in: CANCEL, a refusal with ``status``, or BYE, as soon as that is allowed."""
@@ -156,8 +157,9 @@ class Session:
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Send a response to a request of this dialog; a success to INVITE is repeated until its ACK comes."""
-        if transaction.request.method in TARGET_REFRESH and 100 < response.status < 300:
-            response = _with_contact(response, self._contact)
+        refreshes = transaction.request.method in TARGET_REFRESH and 100 < response.status < 300
+        if refreshes and "Contact" not in response.headers:
+            response = replace(response, headers=response.headers.with_("Contact", self._contact))
         was_open = transaction.is_open
         self._layer.respond(transaction, response, now)
         if transaction is not self._theirs or not was_open or response.status < 200:
@@ -239,6 +241,8 @@ class Session:
             self._end_if_lost(transaction.request.method, response.status, now)
 
     def take_failure(self, failed: TransactionFailed, now: float) -> None:
+        if self._call_back(failed, now):
+            return
         was_invite = failed.transaction in (self._ours, self._theirs)
         if failed.transaction is self._ours:
             self._ours = None
@@ -274,17 +278,39 @@ class Session:
         headers = tuple(self.authorize(request, response))
         if not headers or (request.method == "INVITE" and self.phase in (Phase.LEAVING, Phase.ENDED)):
             return False
-        if self.phase is Phase.SETUP:
+        if request.to.tag is None:
             self._forks.clear()
-            self.dialog = None if self.outgoing else self.dialog
-        cseq = request.cseq.number + 1
+            self.dialog = None
+        self._repeat(transaction, transaction.flow, now, headers).challenges = transaction.challenges + 1
+        return True
+
+    def _call_back(self, failed: TransactionFailed, now: float) -> bool:
+        """Their connection is gone: within a dialog we go to where they said that they can be reached."""
+        transaction = failed.transaction
+        if not isinstance(transaction, ClientTransaction) or failed.why is not Failure.UNREACHABLE:
+            return False
+        wanted = self.phase is not Phase.ENDED or transaction.request.method == "BYE"
+        if (
+            not wanted
+            or self.dialog is None
+            or transaction.request.to.tag is None
+            or transaction.flow.connection is None
+        ):
+            return False
+        if self.flow.connection == transaction.flow.connection:
+            self.flow = replace(self.flow, connection=None)
+        self._repeat(transaction, self._way(self.dialog), now)
+        return True
+
+    def _repeat(self, failed: ClientTransaction, flow: Flow, now: float, headers: Pairs = ()) -> ClientTransaction:
+        """The request once more, as a new transaction in place of the failed one."""
+        cseq = failed.request.cseq.number + 1
         if self.dialog is not None:
             cseq = self.dialog.local_cseq = self.dialog.local_cseq + 1
-        retry = self._layer.send(again(request, cseq, *headers), transaction.flow, now, self)
-        retry.challenges = transaction.challenges + 1
-        if transaction is self._ours:
+        retry = self._layer.send(again(failed.request, cseq, *headers), flow, now, self)
+        if failed is self._ours:
             self._ours = retry
-        return True
+        return retry
 
     # Responses to our INVITEs
 
@@ -401,16 +427,3 @@ class Session:
         self._theirs = self._answer = None
         self._forget(self)
         self._layer.outputs.append(SessionEnded(self, cause, message))
-
-
-def _with_type(headers: Pairs, body: bytes, content_type: str) -> list[tuple[str, object]]:
-    made = list(headers)
-    if body and all(name.lower() != "content-type" for name, _ in made):
-        made.append(("Content-Type", content_type))
-    return made
-
-
-def _with_contact(response: Response, contact: str) -> Response:
-    if "Contact" in response.headers:
-        return response
-    return Response(response.status, response.reason, response.headers.with_("Contact", contact), response.body)

@@ -229,14 +229,18 @@ class TransactionLayer:
         else:
             self._run_server(transaction, actions, None, now)
 
-    def flow_failed(self, flow: Flow, now: float) -> None:
-        """Nothing goes over this flow any more. Replies to what came by a connection now call the sender back."""
-        for transaction in tuple(self._flows.pop(flow, ())):
-            if transaction.machine.state is State.TERMINATED:
-                continue  # another one's end was its end too
+    def flow_failed(self, flow: Flow, now: float, only: bytes | None = None) -> None:
+        """Nothing goes over this flow any more, or not the message ``only``.
+
+        Replies to what came by a connection now call the sender back.
+        """
+        for transaction in tuple(self._flows.get(flow, ())):
+            if transaction.machine.state is State.TERMINATED or only not in (None, transaction.sent):
+                continue
+            self._leave_flow(transaction)
             if isinstance(transaction, ClientTransaction):
                 self._feed_client(transaction, Event.UNREACHABLE, None, now)
-            elif flow.connection is not None:
+            elif flow.connection is not None and only is None:
                 transaction.flow = response_flow(transaction.request, transaction.source, lost=True)
                 self._flows.setdefault(transaction.flow, set()).add(transaction)
             else:

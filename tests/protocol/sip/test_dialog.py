@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from mediaserverd.protocol.sip.dialog import Dialog, again, glare_delay
-from mediaserverd.protocol.sip.endpoint import Ending, Flow, SessionEnded
+from mediaserverd.protocol.sip.endpoint import (
+    Ending,
+    Failure,
+    Flow,
+    ResponseReceived,
+    SessionEnded,
+    TransactionFailed,
+    Transmit,
+)
 from mediaserverd.protocol.sip.flow import next_flow
 from mediaserverd.protocol.sip.message import Headers, Request, Response
 from mediaserverd.protocol.sip.session import Pairs, Phase
@@ -180,3 +188,39 @@ def test_an_invite_given_up_is_not_tried_again_with_credentials() -> None:
     assert network.wire().count("alice > bob INVITE") == 1
     assert alice.ending().cause is Ending.HUNG_UP
     assert calling.phase is Phase.ENDED
+
+
+def test_when_the_connection_is_lost_the_next_request_goes_to_the_contact() -> None:
+    network, alice, bob, _, called = talking(transport="tcp")
+    alice.endpoint.transport_failed(alice.flow(bob), network.now)
+    bob.hang_up(called)
+    bob.endpoint.transport_failed(bob.flow(alice), network.now)
+    network.run(3.0)
+    assert network.wire()[-4:-2] == ["bob > alice BYE", "bob > alice BYE"]
+    assert alice.ending().cause is Ending.BYE
+    assert bob.got(TransactionFailed) == []
+    assert called.flow == Flow("tcp", bob.address, alice.address)
+
+
+def test_when_the_contact_cannot_be_reached_either_the_request_has_failed() -> None:
+    network, alice, bob, calling, called = talking(transport="tcp")
+    transaction = called.request("UPDATE", network.now, body=OFFER)
+    bob.endpoint.transport_failed(bob.flow(alice), network.now)
+    assert (bob.got(TransactionFailed), transaction.session) == ([], called)
+    bob.endpoint.transport_failed(Flow("tcp", bob.address, alice.address), network.now)
+    network.settle()
+    assert [failed.why for failed in bob.got(TransactionFailed)] == [Failure.UNREACHABLE]
+    assert bob.ending().cause is Ending.LOST
+    assert calling.phase is Phase.UP
+
+
+def test_a_message_that_cannot_be_sent_fails_alone() -> None:
+    network, alice, bob = two_phones()
+    first = alice.endpoint.send_request(alice.request("OPTIONS", bob), alice.flow(bob), 0.0)
+    second = alice.endpoint.send_request(alice.request("MESSAGE", bob), alice.flow(bob), 0.0)
+    alice.endpoint.message_failed(Transmit(second.sent, second.flow), 0.0)
+    network.run(1.0)
+    assert [failed.transaction for failed in alice.got(TransactionFailed)] == [second]
+    bob.reply(bob.last_request("OPTIONS").transaction, 200)
+    network.run(2.0)
+    assert [event.transaction for event in alice.got(ResponseReceived)] == [first]
