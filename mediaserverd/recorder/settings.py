@@ -23,6 +23,7 @@ class RecorderSettings(BaseModel):
     name: str = "recorder"
     database_url: str  # sqlite:///... or postgresql+psycopg://...
     store_url: str  # file:///... ; any URL that obstore knows
+    incoming_directory: Path | None = None  # of half-fetched files; else beside an SQLite database, or a temporary one
     api_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
     api_port: int = Field(8443, ge=0, le=65535)
     certificate: Path
@@ -31,6 +32,8 @@ class RecorderSettings(BaseModel):
     ledger_token_file: Path
     media_servers: tuple[RetrievalLink, ...]
     missing_after_s: float = Field(60.0, gt=0)  # an ended recording that no media server has by then is failed
+    ledger_grace_s: float = Field(10.0, ge=0)  # a file that no ledger announced by then is taken in as unannounced
+    poll_interval_s: float = Field(5.0, gt=0)  # between two looks at what each media server has
     status_address: str = "127.0.0.1"
     status_port: int = Field(9503, ge=0, le=65535)
     drain_timeout_s: float = Field(30.0, ge=0)

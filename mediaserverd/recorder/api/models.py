@@ -1,0 +1,117 @@
+"""What the API answers, as its OpenAPI document shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from mediaserverd.recorder.states import RecordingState, SegmentState
+
+
+class Party(BaseModel):
+    number: str
+    name: str
+    station: str
+    line: str
+
+
+class Recording(BaseModel):
+    id: str
+    kind: str
+    state: RecordingState
+    reason: str = Field(description="Why it ended, or why it failed.")
+    announced: bool = Field(description="False: found on a media server, never in a controller's ledger.")
+    calling: Party
+    called: Party
+    direction: str
+    policy: str
+    initiation: str
+    controller: str
+    call_id: str
+    encoding: str
+    started_at: datetime
+    ended_at: datetime | None
+    duration_ms: int | None
+    stored_at: datetime | None
+    deleted_at: datetime | None
+
+
+class Segment(BaseModel):
+    number: int
+    media_server: str
+    file: str
+    uri: str
+    state: SegmentState
+    reason: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    duration_ms: int | None
+    media_type: str
+    size: int | None
+    sha256: str
+    quality: dict[str, Any] | None
+    attempts: int
+    next_attempt_at: datetime | None
+    fetched_at: datetime | None
+    deleted_at_source: datetime | None
+    purged_at: datetime | None
+
+
+class Event(BaseModel):
+    at: datetime
+    kind: str
+    segment: int | None
+    actor: str = Field(description="The controller, media server or token that caused it.")
+    detail: dict[str, Any] | None
+
+
+class Page(BaseModel):
+    recordings: list[Recording]
+    next: str | None = Field(description="Give it as `cursor` to have the next page; null on the last one.")
+
+
+class Detail(Recording):
+    segments: list[Segment]
+    events: list[Event]
+
+
+class MediaServerStatus(BaseModel):
+    name: str
+    usable: bool
+    fault: str
+    since: datetime | None
+    files: int = Field(description="Files on it when it last answered, running ones included.")
+
+
+class Reconciliation(BaseModel):
+    """expected = stored + failed + pending, always."""
+
+    expected: int
+    stored: int
+    failed: int
+    pending: int
+    failed_by_reason: dict[str, int]
+    pending_by_state: dict[str, int]
+    recordings_by_state: dict[str, int]
+    segments_by_state: dict[str, int]
+    overdue_segments: int = Field(description="Ended for longer than it should take to store them.")
+    undeleted_segments: int = Field(description="Stored, and not yet deleted on their media server.")
+    media_servers: list[MediaServerStatus]
+
+
+def _values(row: Mapping[str, Any]) -> dict[str, Any]:
+    sides = {side: {name: row[f"{side}_{name}"] for name in Party.model_fields} for side in ("calling", "called")}
+    return {**row, **sides}
+
+
+def recording(row: Mapping[str, Any]) -> Recording:
+    return Recording.model_validate(_values(row))
+
+
+def detail(
+    row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
+) -> Detail:
+    return Detail.model_validate({**_values(row), "segments": segments, "events": events})

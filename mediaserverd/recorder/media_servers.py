@@ -1,0 +1,85 @@
+"""The media servers that this recorder may fetch from, and whether each can be used at present."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from mediaserverd.process.tls import client_context
+from mediaserverd.process.tokens import read_token
+from mediaserverd.recorder.retrieval import RetrievalClient
+from mediaserverd.recorder.settings import RetrievalLink
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class MediaServer:
+    """``fault``: why it cannot be used; empty when it can. Set by whoever meets the fault, cleared by a poll."""
+
+    client: RetrievalClient
+    fault: str = "not asked yet"
+    since: datetime | None = None
+    files: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.client.name
+
+    def failed(self, why: str) -> None:
+        if self.fault == why:
+            return
+        if not self.fault or self.since is None:
+            self.since = datetime.now(UTC)
+        log.error("media_server_unusable", media_server=self.name, url=self.client.url, fault=why)
+        self.fault = why
+
+    def answered(self, files: int) -> bool:
+        """Returns whether it could not be used before."""
+        self.files = files
+        if not self.fault:
+            return False
+        log.info("media_server_usable", media_server=self.name, url=self.client.url, files=files)
+        self.fault = ""
+        self.since = datetime.now(UTC)
+        return True
+
+
+class MediaServers:
+    def __init__(self) -> None:
+        self._servers: dict[str, MediaServer] = {}
+
+    def __iter__(self) -> Iterator[MediaServer]:
+        return iter(tuple(self._servers.values()))
+
+    def get(self, name: str) -> MediaServer | None:
+        return self._servers.get(name)
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._servers)
+
+    def unusable(self) -> frozenset[str]:
+        return frozenset(server.name for server in self if server.fault)
+
+    def prepare(self, links: Sequence[RetrievalLink], authority: Path) -> Callable[[], list[RetrievalClient]]:
+        """Verifies the configuration of media servers; the function returned puts it to use. Raises StartFault.
+
+        That function returns the clients that are no longer used, for closing once their transfers have ended.
+        """
+        context = client_context(authority)
+        clients = [RetrievalClient(link.name, link.url, read_token(link.token_file), context) for link in links]
+
+        def swap() -> list[RetrievalClient]:
+            former = [server.client for server in self]
+            self._servers = {client.name: MediaServer(client) for client in clients}
+            return former
+
+        return swap
+
+    async def close(self) -> None:
+        for server in self:
+            await server.client.close()

@@ -1,0 +1,66 @@
+"""Metrics of the recorder. The counts of recordings come from the catalogue, not from events in this process, so that
+expected = stored + failed + pending holds at every scrape, also after a restart.
+
+``recordings_failed_total`` and ``recordings_stored_total`` can therefore go down: a recording that was missing and is
+found again leaves the one for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mediaserverd.recorder.catalogue.tally import Tally
+from mediaserverd.recorder.media_servers import MediaServers
+
+FETCHED_BYTES = Counter("mediaserverd_recorder_fetched_bytes", "Audio taken into the store")
+FETCH_FAULTS = Counter(
+    "mediaserverd_recorder_fetch_faults", "Attempts to fetch that failed and are made again", ["reason"]
+)
+LEDGER_ENTRIES = Counter("mediaserverd_recorder_ledger_entries", "Ledger entries", ["outcome"])
+REFUSED_REQUESTS = Counter(
+    "mediaserverd_recorder_refused_requests", "API requests without a valid token or scope", ["status"]
+)
+
+
+class CatalogueCollector(Collector):
+    """``tally`` gives the latest counts, without waiting: metrics are collected in the event loop."""
+
+    def __init__(self, tally: Callable[[], Tally], media_servers: MediaServers, store_fault: Callable[[], str]) -> None:
+        self._tally = tally
+        self._media_servers = media_servers
+        self._store_fault = store_fault
+
+    def describe(self) -> Iterable[Metric]:
+        return []  # the registry would otherwise collect once, at registration, to learn the names
+
+    def collect(self) -> Iterable[Metric]:
+        tally = self._tally()
+        yield CounterMetricFamily("recordings_expected", "Recordings in the catalogue", value=tally.expected)
+        yield CounterMetricFamily("recordings_stored", "Recordings that reached the store", value=tally.stored)
+        failed = CounterMetricFamily("recordings_failed", "Recordings that are lost or incomplete", labels=["reason"])
+        for reason, number in sorted(tally.failed.items()):
+            failed.add_metric([reason], number)
+        yield failed
+        pending = GaugeMetricFamily("recordings_pending", "Recordings running or being fetched", labels=["state"])
+        for state, number in sorted(tally.pending.items()):
+            pending.add_metric([state], number)
+        yield pending
+        yield _gauge("overdue_segments", "Ended long ago and not stored", tally.overdue_segments)
+        yield _gauge("undeleted_segments", "Stored, still on their media server", tally.undeleted_segments)
+        yield _gauge("store_failing", "1 while the store takes nothing", bool(self._store_fault()))
+        usable = GaugeMetricFamily(
+            "mediaserverd_recorder_media_server_usable",
+            "1 if recordings can be fetched from it",
+            labels=["media_server"],
+        )
+        for server in self._media_servers:
+            usable.add_metric([server.name], float(not server.fault))
+        yield usable
+
+
+def _gauge(name: str, explanation: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"mediaserverd_recorder_{name}", explanation, value=float(value))

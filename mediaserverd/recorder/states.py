@@ -1,0 +1,83 @@
+"""What a recording is, given its segments; and when a failed attempt is made again. Pure: no clock, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+FIRST_RETRY = timedelta(seconds=1)
+LAST_RETRY = timedelta(seconds=60)  # the longest wait: an administrator who has mended something sees it work soon
+DIGEST_ATTEMPTS = 5  # a file that arrives wrong so often is wrong on the media server's disk
+
+
+class RecordingState(StrEnum):
+    RECORDING = "recording"  # at least one segment is expected or runs
+    FINISHING = "finishing"  # ended; not everything is in the store yet
+    STORED = "stored"
+    PARTIAL = "partial"  # some segments are stored, others failed
+    FAILED = "failed"
+    DELETED = "deleted"  # by a person; the row stays as a tombstone
+
+
+class SegmentState(StrEnum):
+    EXPECTED = "expected"
+    RECORDING = "recording"
+    ENDED = "ended"
+    FETCHING = "fetching"
+    STORED = "stored"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Reasons that the recorder itself gives. Those of controllers and media servers are kept as they came."""
+
+    UNANNOUNCED = "unannounced"
+    RECOVERED = "recovered"
+    MISSING = "missing"
+    DIGEST_MISMATCH = "digest-mismatch"
+    UNKNOWN_MEDIA_SERVER = "unknown-media-server"
+    UNREACHABLE = "media-server-unreachable"
+    REFUSED = "media-server-refused-token"
+    STORE_FULL = "store-full"
+    STORE_FAULT = "store-fault"
+
+
+_RUNNING = (SegmentState.EXPECTED, SegmentState.RECORDING)
+_PENDING = (SegmentState.ENDED, SegmentState.FETCHING)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentView:
+    state: SegmentState
+    reason: str
+
+
+def recording_state(segments: Sequence[SegmentView], announced: bool) -> tuple[RecordingState, str]:
+    """State and reason of a recording that has these segments, by number. It has at least one."""
+    state = _state([segment.state for segment in segments])
+    failed = next((segment.reason for segment in segments if segment.state is SegmentState.FAILED), "")
+    if state in (RecordingState.FAILED, RecordingState.PARTIAL):
+        return state, failed
+    if not announced:
+        return state, Reason.UNANNOUNCED
+    if any(segment.reason == Reason.RECOVERED for segment in segments):
+        return state, Reason.RECOVERED
+    return state, segments[-1].reason
+
+
+def _state(states: Sequence[SegmentState]) -> RecordingState:
+    if any(state in _RUNNING for state in states):
+        return RecordingState.RECORDING
+    if any(state in _PENDING for state in states):
+        return RecordingState.FINISHING
+    if SegmentState.FAILED not in states:
+        return RecordingState.STORED
+    return RecordingState.PARTIAL if SegmentState.STORED in states else RecordingState.FAILED
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """How long to wait after the given number of failed attempts: doubled each time, up to a limit."""
+    doublings = min(max(attempts - 1, 0), 16)  # the limit is reached long before; keeps the power small
+    return min(FIRST_RETRY * (1 << doublings), LAST_RETRY)
