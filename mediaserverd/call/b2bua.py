@@ -380,7 +380,7 @@ class Call:
     def _hung_up(self, leg: Leg, reason: str) -> None:
         if leg.state in (LegState.UP, LegState.INVITED):
             if leg.is_up:
-                leg.state = LegState.GONE
+                self._emit(*leg.left())
             self._end(leg.side.value, f"hung up ({reason})" if reason else "hung up", 487, told="")
 
     def _leg_lost(self, leg: Leg, reason: str) -> None:

@@ -58,6 +58,12 @@ class Leg:
             case LegState.CANCELLED | LegState.GONE:
                 pass
 
+    def left(self) -> Iterator[Command]:
+        """It sent BYE. A 2xx of its INVITE that came before still wants its ACK."""
+        self.state = LegState.GONE
+        if self.owes_ack:
+            yield Acknowledge(self.id)
+
     def answered_in_vain(self) -> Iterator[Command]:
         """A 2xx that came too late: CANCEL crossed it, or another branch was faster."""
         self.state = LegState.GONE

@@ -1,0 +1,41 @@
+"""Whatever happens, in whatever order: the call ends, and nothing of it is left behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mediaserverd.call.events import Invited
+from tests.call.script import ORDER, SETUP, phone
+from tests.call.world import World
+
+# A readable description is what usually comes.
+BODIES = (*(phone("alice"), phone("bob"), phone("bob", "sendonly")) * 4, b"", b"rubbish")
+
+
+@settings(max_examples=2000, deadline=None)
+@given(random=st.randoms(use_true_random=True), steps=st.integers(0, 60))
+def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -> None:
+    """Any seed is as good as another here, and shrinking a script of outcomes changes its meaning: so true random."""
+    setup = replace(
+        SETUP,
+        media_servers=random.choice([(), ("m1",), ("m1", "m2"), ("m1", "m2")]),
+        targets=SETUP.targets * random.choice([0, 1, 1, 2, 3]),
+        fail_open=random.random() < 0.3,
+        recording=random.choice([None, ORDER, replace(ORDER, required=True)]),
+    )
+    world = World(setup, random.randrange, body=lambda: random.choice(BODIES))
+    world.tell(Invited(random.choice(BODIES)))
+    for _ in range(steps):
+        what = random.random()
+        if what < 0.8:
+            world.settle_one()
+        elif what < 0.97:
+            world.surprise()
+        else:
+            world.wait()
+    world.end()
+    world.check()
