@@ -1,8 +1,9 @@
 """One call between a caller and whoever answers: set-up, talk, end. Two legs, one audio path, perhaps a recording.
 
-Decides what happens next, and nothing else: the legs know how they end (``legs``), the called side rings in ``fork``,
-the audio path knows media servers and o= lines (``audio``), what passes between phones that talk is a ``conversation``,
-and ``recording`` keeps the ledger's promise.
+Decides what happens next, and nothing else: the legs know how they end (``legs``), the called side rings in ``fork`` and
+is heard through ``ringback``, the audio path knows media servers and o= lines (``audio``), what passes between phones
+that talk is a ``conversation``, and ``recording`` keeps the ledger's promise. Longer than other files because every
+change of phase is here, to be read in one place.
 
 ::
 
@@ -26,6 +27,7 @@ from mediaserverd.call.legs import Leg, LegState
 from mediaserverd.call.phase import LIMITS_S, Phase
 from mediaserverd.call.recording import Recording
 from mediaserverd.call.responses import PHRASES
+from mediaserverd.call.ringback import Ringback
 from mediaserverd.call.setup import CallSetup
 from mediaserverd.call.story import CallSummary, Story
 from mediaserverd.policy.facts import Party
@@ -49,11 +51,9 @@ class Call:
         self._winner: Leg | None = None
         self._audio = AudioPath(setup.media_servers, setup.origin, self._emit)
         self._recording = Recording(setup.recording, setup, self._emit) if setup.recording else None
+        self._ringback = Ringback(self._audio, self._emit)
         self._conversation = Conversation(self._audio, self._emit, self._tell)
         self._offer = b""  # the first one, from whichever side
-        self._early = b""  # the called side's answer in a provisional response
-        self._early_status = (183, "Session Progress")
-        self._progress_sent: set[int] = set()
         self._accept_body = b""
         self._account = Account()
 
@@ -183,20 +183,11 @@ class Call:
             self._tell(f"{left_out} more are not called: too many")
 
     def _progressed(self, leg: Leg, status: int, phrase: str, body: bytes) -> None:
-        """Each kind of 18x goes to the caller once. Its description does only where nobody else rings: the audio of one
-        of several phones would be a riddle."""
-        if self._phase is not Phase.DIALLING or leg.state is not LegState.DIALLED or not 180 <= status < 190:
-            return
-        leg.rang = True
-        wanted = self._offer and not self._early and self._fork.has_one_branch
-        if body and wanted and readable(body):
-            self._tell(f"{_name(leg.party)} sends early media ({status})")
-            self._early, self._early_status = body, (status, phrase)
-            self._audio.answer(Purpose.EARLY_ANSWER, Side.CALLED, body)
-        elif status not in self._progress_sent:
-            self._tell(f"{_name(leg.party)}: {status} {phrase}")
-            self._emit(do.SendProgress(status, phrase))
-        self._progress_sent.add(status)
+        if self._phase is Phase.DIALLING and leg.state is LegState.DIALLED and 180 <= status < 190:
+            leg.rang = True
+            self._tell(f"{_name(leg.party)}: {status} {phrase}" + (" with early media" if body else ""))
+            clear = bool(self._offer) and self._fork.has_one_branch
+            self._ringback.progressed(status, phrase, body, may_be_heard=clear)
 
     def _answered(self, leg: Leg, body: bytes) -> None:
         if self._phase is not Phase.DIALLING or leg.state is not LegState.DIALLED:
@@ -210,7 +201,7 @@ class Call:
         if self._offer:
             self._emit(do.Acknowledge(leg.id))
             self._fork.won_by(leg)
-            self._relay_answer(Side.CALLED, body or self._early)
+            self._relay_answer(Side.CALLED, body or self._ringback.early)
         else:
             leg.owes_ack = True
             self._fork.won_by(leg)
@@ -246,7 +237,7 @@ class Call:
             case Phase.SELECTING, Purpose.OFFER:
                 self._dial(relayed.body)
             case Phase.DIALLING, Purpose.EARLY_ANSWER:
-                self._emit(do.SendProgress(*self._early_status, relayed.body))
+                self._ringback.relayed(relayed.body)
             case Phase.ANSWERING, (Purpose.OFFER | Purpose.ANSWER):
                 self._accept_body = relayed.body
                 self._accept_if_recorded()
@@ -357,7 +348,7 @@ class Call:
             case Purpose.EARLY_ANSWER:
                 self._tell(f"no early media: {reason}")
                 if self._phase is Phase.DIALLING:
-                    self._emit(do.SendProgress(*self._early_status))
+                    self._ringback.relayed()
             case Purpose.ANSWER:
                 self._end(_SYSTEM, f"the media server refused the answer: {reason}", 503)
             case Purpose.NEW_OFFER | Purpose.NEW_ANSWER:

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Final
 
 from mediaserverd.policy.criteria import Criteria
@@ -32,6 +33,7 @@ from mediaserverd.policy.facts import CallFacts
 
 DEFAULT_LOCATION: Final = "default"
 DEFAULT_RULE: Final = "default"
+MAX_TRIED: Final = 8  # media servers for one call: no caller waits for more of them to refuse
 
 
 class Variable(Enum):
@@ -161,7 +163,8 @@ class SelectionRules:
 
     def candidates(self, request: SelectionRequest, servers: Sequence[MediaServer]) -> tuple[str, ...]:
         """The names to try, best first."""
-        return tuple(step.server for step in self.walk(request, servers) if step.taken)
+        taken = (step.server for step in self.walk(request, servers) if step.taken)
+        return tuple(islice(taken, MAX_TRIED))
 
     def example_faults(self) -> list[Fault]:
         """What the examples expect and the rules do not do."""

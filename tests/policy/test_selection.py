@@ -8,7 +8,7 @@ import pytest
 
 from mediaserverd.policy.document import Node, PolicyError
 from mediaserverd.policy.examples import read_call
-from mediaserverd.policy.selection import MediaServer, SelectionRequest, SelectionRules
+from mediaserverd.policy.selection import MAX_TRIED, MediaServer, SelectionRequest, SelectionRules
 from mediaserverd.policy.selection_document import from_document
 
 SERVERS = [
@@ -47,6 +47,11 @@ def test_within_a_location_the_lowest_cpu_goes_first_then_the_fewest_sessions() 
 def test_a_group_balances_over_all_its_servers_and_not_per_location() -> None:
     group = rules({"group": ["$device", "hamburg"]})
     assert group.candidates(request("berlin"), SERVERS) == ("h1", "b2", "b1")
+
+
+def test_a_call_tries_no_more_servers_than_its_caller_would_wait_for() -> None:
+    servers = [MediaServer(f"m{number:02}", "berlin") for number in range(50)]
+    assert rules("any").candidates(request(), servers) == tuple(f"m{number:02}" for number in range(MAX_TRIED))
 
 
 def test_any_leaves_out_what_it_excepts() -> None:
