@@ -1,6 +1,6 @@
 """One call between a caller and whoever answers: set-up, talk, end. Two legs, one audio path, perhaps a recording.
 
-Decides what happens next, and nothing else: the legs know how they end (``legs``), the called side rings in ``fork`` and
+Decides what happens next, no more: the legs know how they end (``legs``), the called side rings in ``fork`` and
 is heard through ``ringback``, the audio path knows media servers and o= lines (``audio``), what passes between phones
 that talk is a ``conversation``, and ``recording`` keeps the ledger's promise. Longer than other files because every
 change of phase is here, to be read in one place.
