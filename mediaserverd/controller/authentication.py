@@ -107,7 +107,7 @@ class LineCredentials:
     """Answers the challenges of one line with its user name and password."""
 
     def __init__(self, line: Line) -> None:
-        self._line = line
+        self.line = line
         self._uses: OrderedDict[str, int] = OrderedDict()
 
     def __call__(self, request: Request, response: Response) -> Iterable[tuple[str, object]]:
@@ -116,7 +116,7 @@ class LineCredentials:
             offered = response.challenges
         except SipError:
             return []
-        if not self._line.username or not offered:
+        if not self.line.username or not offered:
             return []
         nonce = offered[0].nonce
         count = self._uses.pop(nonce, 0) + 1
@@ -127,8 +127,8 @@ class LineCredentials:
             offered,
             request.method,
             str(request.uri),
-            self._line.username,
-            self._line.password,
+            self.line.username,
+            self.line.password,
             cnonce=secrets.token_hex(8),
             nonce_count=count,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import structlog
 
 from mediaserverd.controller import metrics
 from mediaserverd.controller.database import Database, DatabaseFault
-from mediaserverd.protocol.sip.flow import Flow
+from mediaserverd.protocol.sip.flow import Address, Flow
 from mediaserverd.protocol.sip.grammar import SipError
 from mediaserverd.protocol.sip.uri import Uri
 
@@ -54,6 +55,7 @@ class Locations:
         self._database = Database(directory / "locations.sqlite3", _SCHEMA)
         self._clock = clock
         self._bindings: dict[str, list[Binding]] = {}
+        self._remotes: Counter[tuple[str, Address]] = Counter()
         self._writes: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
@@ -63,8 +65,7 @@ class Locations:
         for station, document in await self._database.run(lambda connection: _load(connection, now)):
             binding = _from_document(station, document)
             if binding is not None:
-                self._bindings.setdefault(station, []).append(binding)
-        self._count()
+                self._set(station, [*self._bindings.get(station, ()), binding])
 
     async def close(self) -> None:
         await asyncio.gather(*self._writes)
@@ -79,6 +80,10 @@ class Locations:
 
     def everything(self) -> tuple[Binding, ...]:
         return tuple(binding for station in sorted(self._bindings) for binding in self.of(station))
+
+    def is_from(self, source: Flow) -> bool:
+        """A registered phone sends from there."""
+        return self._remotes[source.transport, source.remote] > 0
 
     def replace(self, station: str, bindings: Iterable[Binding]) -> None:
         """The station's contacts are these from now on."""
@@ -106,13 +111,14 @@ class Locations:
             self.replace(station, ())
 
     def _set(self, station: str, bindings: list[Binding]) -> None:
+        for gone in self._bindings.pop(station, ()):
+            key = gone.flow.transport, gone.flow.remote
+            self._remotes[key] -= 1
+            if not self._remotes[key]:
+                del self._remotes[key]
         if bindings:
             self._bindings[station] = bindings
-        else:
-            self._bindings.pop(station, None)
-        self._count()
-
-    def _count(self) -> None:
+            self._remotes.update((b.flow.transport, b.flow.remote) for b in bindings)
         metrics.registrations.set(sum(len(bindings) for bindings in self._bindings.values()))
 
     def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:

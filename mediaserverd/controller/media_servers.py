@@ -32,8 +32,9 @@ class MediaServers:
     async def stop(self) -> None:
         await asyncio.gather(*(link.stop() for link in self._links.values()))
 
-    async def reconfigure(self, links: Sequence[MediaServerLink]) -> None:
+    async def reconfigure(self, links: Sequence[MediaServerLink], authority: Path) -> None:
         """Unchanged ones keep their connection; removed ones are let go, and their calls lose them."""
+        self._authority = authority
         wanted = {link.name: link for link in links}
         for name, link in list(self._links.items()):
             if wanted.get(name) != link.settings:

@@ -231,6 +231,10 @@ class SipSockets:
 
     # Both ways
 
+    def is_gone(self, flow: Flow) -> bool:
+        """It named a connection that is closed."""
+        return flow.connection is not None and flow.connection not in self._connections
+
     def send(self, data: bytes, flow: Flow) -> None:
         """Never raises; what cannot be sent is told by ``sip_unreachable``, later."""
         if flow.transport == "udp":

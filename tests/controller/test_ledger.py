@@ -23,7 +23,8 @@ pytestmark = pytest.mark.timeout(30)
 class ListeningRecorder:
     """Keeps what is posted; ``answer`` is the status it gives."""
 
-    def __init__(self, site: Site, port: int = 0) -> None:
+    def __init__(self, site: Site, port: int = 0, controller: str = "here") -> None:
+        self._controller = controller
         self.entries: list[dict[str, Any]] = []
         self.answer = 200
         self._token = site.token("ledger")
@@ -36,7 +37,7 @@ class ListeningRecorder:
         if self.answer != 200:
             return JSONResponse({"detail": "not now"}, status_code=self.answer)
         document = await request.json()
-        assert document["controller"] == "here"
+        assert document["controller"] == self._controller
         self.entries += document["entries"]
         return JSONResponse({"accepted": len(document["entries"])})
 

@@ -1,0 +1,155 @@
+"""An INVITE becomes a call, or a refusal: who calls, whom, whether it is recorded, and by which media servers.
+
+Asks ``policy`` for every decision. Not responsible for carrying the call out (``live_call``).
+"""
+
+from __future__ import annotations
+
+import secrets
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mediaserverd.call.setup import CallSetup, OwnOrigin, RecordingOrder, Target
+from mediaserverd.controller.authentication import Authentication, Unproven
+from mediaserverd.controller.dialling import ContactWay, LineWay, Way
+from mediaserverd.controller.locations import Locations
+from mediaserverd.controller.media_link import LinkState, MediaState
+from mediaserverd.controller.rules import Rules
+from mediaserverd.controller.settings import Station
+from mediaserverd.policy.facts import CallFacts
+from mediaserverd.policy.routing import FromLine, FromStation, Route, RouteRefusal
+from mediaserverd.policy.selection import MediaServer, SelectionRequest
+from mediaserverd.protocol.sip.flow import Flow
+from mediaserverd.protocol.sip.grammar import SipError
+from mediaserverd.protocol.sip.message import Request
+from mediaserverd.protocol.sip.uri import NameAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """``ways`` tells for each target's ``address`` how to get there; ``reasons`` is the first part of the story."""
+
+    setup: CallSetup
+    ways: dict[str, Way]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """No call came of it, but it is one line in the log."""
+
+    status: int
+    reason: str
+    caller: str
+    dialled: str
+    why: str
+
+
+class Admission:
+    """``media`` tells how the media servers stand; ``advertised`` is our address in SDP and From."""
+
+    def __init__(
+        self,
+        authentication: Authentication,
+        locations: Locations,
+        media: Callable[[], Sequence[LinkState]],
+        advertised: str,
+    ) -> None:
+        self._authentication = authentication
+        self._locations = locations
+        self._media = media
+        self._advertised = advertised
+
+    def admit(self, rules: Rules, request: Request, source: Flow) -> Admitted | Declined | Unproven:
+        """Raises SipError when a header that is needed is malformed."""
+        caller = self._caller(request, source)
+        if isinstance(caller, Unproven):
+            return caller
+        dialled = request.uri.user_text
+        route = rules.routing.route(caller, dialled)
+        if isinstance(route, RouteRefusal):
+            return Declined(route.status, route.reason, caller.name, dialled, route.rule)
+        targets, ways = self._targets(rules, route)
+        if not targets:
+            return Declined(480, "Temporarily Unavailable", caller.name, dialled, f"{route.rule}: not registered")
+        return self._admitted(rules, route, targets, ways)
+
+    def _caller(self, request: Request, source: Flow) -> FromStation | FromLine | Unproven:
+        """A trusted line needs no digest; a phone that happens to share its address does."""
+        line = self._authentication.line_of(source)
+        if line is not None and not request.credentials and not self._locations.is_from(source):
+            says = _asserted(request)
+            return FromLine(line.name, says.uri.user_text, says.display_name)
+        proven: Station | Unproven = self._authentication.station_of(request, source)
+        return proven if isinstance(proven, Unproven) else FromStation(proven.name)
+
+    def _targets(self, rules: Rules, route: Route) -> tuple[tuple[Target, ...], dict[str, Way]]:
+        targets: list[Target] = []
+        ways: dict[str, Way] = {}
+        for each in route.targets:
+            line = rules.line(each.party.line) if each.party.line else None
+            found: list[Way] = [LineWay(line, each.number)] if line else []
+            found += [ContactWay(binding, each.number) for binding in self._locations.of(each.party.station)]
+            for way in found:
+                address = f"{len(targets)} {way}"
+                targets.append(Target(address, each.party))
+                ways[address] = way
+        return tuple(targets), ways
+
+    def _admitted(self, rules: Rules, route: Route, targets: tuple[Target, ...], ways: dict[str, Way]) -> Admitted:
+        settings = rules.settings
+        call_id = f"{settings.name}-{secrets.token_hex(8)}"
+        sample = zlib.crc32(call_id.encode()) % 10_000 / 100
+        facts = CallFacts(route.direction, route.calling, route.called, datetime.now(), route.workgroup, "call", sample)
+        recording, why_recorded = _recording(rules, facts)
+        servers, why_servers = self._servers(rules, facts, targets)
+        setup = CallSetup(
+            call_id=call_id,
+            direction=route.direction,
+            calling=route.calling,
+            called=route.called,
+            targets=targets,
+            media_servers=servers,
+            origin=OwnOrigin(self._advertised, secrets.randbits(40)),
+            ring_timeout_s=settings.ring_timeout_s,
+            recording=recording,
+        )
+        return Admitted(setup, ways, (f"route: {route.rule}", *why_recorded, *why_servers))
+
+    def _servers(
+        self, rules: Rules, facts: CallFacts, targets: tuple[Target, ...]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        others = tuple(dict.fromkeys(each.party.location for each in targets if each.party.location))
+        asked = SelectionRequest(facts.calling.location or "default", others, rules.settings.location, facts)
+        steps = [*rules.selection.walk(asked, [as_candidate(state) for state in self._media()])]
+        return tuple(step.server for step in steps if step.taken), tuple(f"media server: {step}" for step in steps)
+
+
+def as_candidate(state: LinkState) -> MediaServer:
+    """How a media server looks to selection."""
+    unavailable = "" if state.state is MediaState.ACTIVE else f"{state.state}: {state.reason}"
+    if not unavailable and 0 < state.load.max_sessions <= state.load.sessions:
+        unavailable = f"all {state.load.max_sessions} sessions are in use"
+    return MediaServer(state.name, state.location, unavailable, state.load.cpu_permille, state.load.sessions)
+
+
+def _recording(rules: Rules, facts: CallFacts) -> tuple[RecordingOrder | None, tuple[str, ...]]:
+    verdict = rules.initiation.verdict(facts)
+    passed = tuple(f"policy {name}: passed: {reason}" for name, reason in verdict.passed)
+    if not verdict.record:
+        by = f" by policy {verdict.policy}" if verdict.policy else ": no policy asks for it"
+        return None, (*passed, f"not recorded{by}")
+    order = RecordingOrder(secrets.token_hex(16), verdict.policy, verdict.encoding, verdict.required, verdict.tags)
+    return order, (*passed, f"recorded by policy {verdict.policy}")
+
+
+def _asserted(request: Request) -> NameAddress:
+    """What a trusted line says of the caller: P-Asserted-Identity (RFC 3325) before From."""
+    for text in request.headers.elements("P-Asserted-Identity"):
+        try:
+            return NameAddress.parse(text)
+        except SipError:
+            continue
+    return request.from_

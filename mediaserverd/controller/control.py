@@ -1,0 +1,91 @@
+"""The control API: what runs, what ended, who is registered, how the media servers stand. Read-only, bearer token."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mediaserverd.controller.ledger import utc_text
+from mediaserverd.controller.locations import Binding
+from mediaserverd.controller.media_link import LinkState
+from mediaserverd.controller.story import live_row, live_story
+from mediaserverd.controller.switchboard import Switchboard
+from mediaserverd.process.tokens import bearer_token, same_token
+
+RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be asked for by its id
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def control_routes(switchboard: Switchboard, token: str) -> list[BaseRoute]:
+    """For the role's StatusServer."""
+
+    async def calls(_: Request) -> Response:
+        running = [live_row(live) for live in switchboard.calls.values()]
+        return JSONResponse({"running": running, "ended": switchboard.archive.newest(RECENT_LIMIT)})
+
+    async def call(request: Request) -> Response:
+        call_id = request.path_params["call_id"]
+        live = switchboard.calls.get(call_id)
+        story = switchboard.archive.story(call_id) if live is None else live_story(live)
+        if story is None:
+            return JSONResponse({"detail": f"no running or recent call has the id {call_id}"}, status_code=404)
+        return JSONResponse(story)
+
+    async def registrations(_: Request) -> Response:
+        return JSONResponse({"registrations": [_binding_row(each) for each in switchboard.locations.everything()]})
+
+    async def media_servers(_: Request) -> Response:
+        return JSONResponse({"media_servers": [_server_row(state) for state in switchboard.media.states()]})
+
+    paths: Iterable[tuple[str, Endpoint]] = (
+        ("/control/calls", calls),
+        ("/control/calls/{call_id}", call),
+        ("/control/registrations", registrations),
+        ("/control/media-servers", media_servers),
+    )
+    return [Route(path, _guarded(endpoint, token)) for path, endpoint in paths]
+
+
+def _guarded(endpoint: Endpoint, token: str) -> Endpoint:
+    async def guarded(request: Request) -> Response:
+        if not same_token(bearer_token(request.headers.get("Authorization")), token):
+            return JSONResponse(
+                {"detail": "give the control token"}, status_code=401, headers={"WWW-Authenticate": "Bearer"}
+            )
+        return await endpoint(request)
+
+    return guarded
+
+
+def _binding_row(binding: Binding) -> dict[str, Any]:
+    flow = binding.flow
+    return {
+        "station": binding.station,
+        "contact": str(binding.contact),
+        "transport": flow.transport,
+        "address": f"{flow.remote[0]}:{flow.remote[1]}",
+        "connected": flow.connection is not None,
+        "expires_at": binding.expires_at,
+        "q": binding.q,
+        "user_agent": binding.user_agent,
+    }
+
+
+def _server_row(state: LinkState) -> dict[str, Any]:
+    load = state.load
+    return {
+        "name": state.name,
+        "location": state.location,
+        "state": state.state.value,
+        "reason": state.reason,
+        "since": utc_text(state.since),
+        "sessions": load.sessions,
+        "max_sessions": load.max_sessions,
+        "cpu_permille": load.cpu_permille,
+        "disk_free_bytes": load.disk_free_bytes,
+    }

@@ -1,0 +1,344 @@
+"""One running call between its state machine and the doors: SIP, ng, ledger.
+
+Commands are carried out strictly in order; a ledger entry holds back those behind it until it is on disk. Not
+responsible for what should happen (``call.b2bua``), nor for how sessions speak to the call (``leg_events``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+import structlog
+
+from mediaserverd.call import commands as do
+from mediaserverd.call import events as on
+from mediaserverd.call.b2bua import Call
+from mediaserverd.call.events import CALLER, LegId
+from mediaserverd.call.ledger import Ended, EndReason, Expected, Failed, LedgerEntry
+from mediaserverd.call.story import CallSummary
+from mediaserverd.controller import metrics
+from mediaserverd.controller.admission import Admitted
+from mediaserverd.controller.database import DatabaseFault
+from mediaserverd.controller.dialling import ContactWay, Dialling, LineWay
+from mediaserverd.controller.ledger import Ledger
+from mediaserverd.controller.leg_events import SessionEvent, call_events, has_room_for_info, sdp_of
+from mediaserverd.controller.live_leg import LiveLeg
+from mediaserverd.controller.media_link import MediaFault
+from mediaserverd.controller.media_servers import MediaServers
+from mediaserverd.controller.ng_commands import ng_command
+from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
+from mediaserverd.protocol.sip.endpoint import (
+    Ending,
+    Endpoint,
+    RequestReceived,
+    ServerTransaction,
+    Session,
+    SessionEnded,
+)
+from mediaserverd.protocol.sip.flow import Flow
+from mediaserverd.protocol.sip.headers import Reason
+from mediaserverd.protocol.sip.message import Request, Response
+from mediaserverd.protocol.sip.session import Authorize, SessionBusyError
+
+log = structlog.get_logger()
+
+LEDGER_WAIT_S = 2.0  # a disk that is slower than this does not hold up the call; the entry is written all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a call acts through. ``spawn`` runs a piece of the call's work under the switchboard's guard; ``pump`` sends
+    what the endpoint has ready, which happens by itself when such a piece ends."""
+
+    endpoint: Endpoint
+    dialling: Dialling
+    media: MediaServers
+    ledger: Ledger
+    now: Callable[[], float]
+    attach: Callable[[Session, LiveCall, LiveLeg], None]
+    spawn: Callable[[LiveCall, Coroutine[Any, Any, None]], None]
+    pump: Callable[[], None]
+    finished: Callable[[LiveCall, CallSummary], None]
+
+
+class LiveCall:
+    """``entry`` is the agenda's."""
+
+    def __init__(self, admitted: Admitted, invite: ServerTransaction, doors: Doors) -> None:
+        self.call = Call(admitted.setup)
+        self.id = admitted.setup.call_id
+        self.reasons = admitted.reasons
+        self.invited_at = datetime.now(UTC)
+        self.started = doors.now()
+        self.over = False
+        self.entry: float | None = None
+        self._ways = admitted.ways
+        self._invite = invite
+        self._doors = doors
+        self._commands: deque[do.Command] = deque()
+        self._held = False  # a ledger entry is on its way to the disk
+        self._working = False
+        self._progressed = False
+        self._infos = itertools.count(1)
+        self.legs: dict[LegId, LiveLeg] = {CALLER: LiveLeg(CALLER, self._infos, settled=True)}
+        self.servers: set[str] = set()  # media servers that may have something of this call
+        self._recording: set[tuple[str, int]] = set()  # in the ledger as expected, not as ended
+
+    @property
+    def deadline(self) -> float | None:
+        return None if self.over else self.call.deadline
+
+    # Events in
+
+    def begin(self, station: str, session: Session) -> None:
+        leg = self.legs[CALLER]
+        leg.session, leg.station = session, station
+        self._doors.attach(session, self, leg)
+        self.feed(on.Invited(sdp_of(self._invite.request)))
+
+    def feed(self, event: on.Event) -> None:
+        if not self.over:
+            self._commands.extend(self.call.handle(event, self._doors.now()))
+            self._work()
+
+    def take(self, leg: LiveLeg, output: SessionEvent) -> None:
+        """What the endpoint says of a leg."""
+        if isinstance(output, RequestReceived) and output.request.method == "INFO" and not has_room_for_info(leg):
+            self._doors.endpoint.reply(output.transaction, 500, self._doors.now(), headers=[("Retry-After", 1)])
+            return
+        if isinstance(output, SessionEnded) and self._tries_next_address(leg, output):
+            return
+        for event in call_events(leg, output):
+            self.feed(event)
+        if leg.settled and leg.attempt is not None and not leg.attempt.done():
+            leg.attempt.set_result(False)
+        if isinstance(output, RequestReceived) and self.over:
+            self._doors.endpoint.reply(output.transaction, 481, self._doors.now())
+
+    def abort(self, reason: str) -> CallSummary:
+        """The call's own code is at fault: end all that it may hold, without asking it."""
+        self.over = True
+        self._commands.clear()
+        for leg in self.legs.values():
+            self._hang_up(leg, 500, reason)
+        for server in self.servers:
+            self._ask_media(do.MediaDelete(server))
+        for recording_id, segment in self._recording:
+            self._doors.spawn(self, self._write(Ended(recording_id, segment, EndReason.CALL_ENDED, 0)))
+        setup = self.call.setup
+        return CallSummary(
+            call_id=self.id, direction=setup.direction, calling=setup.calling, called=setup.called, answered=False,
+            status=500, ended_by="system", reason=reason, setup_ms=0, duration_ms=0, codec="", media_server="",
+            recording_ids=tuple(recording_id for recording_id, _ in self._recording), recording_outcome="", policy="",
+        )  # fmt: skip
+
+    # Commands out
+
+    def _work(self) -> None:
+        """Carrying out a command may feed the next event; its commands come after those that wait already."""
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._commands and not self._held:
+                self._carry_out(self._commands.popleft())
+        finally:
+            self._working = False
+
+    def _carry_out(self, command: do.Command) -> None:
+        match command:
+            case do.SendProgress() | do.Accept() | do.Refuse():
+                self._answer_caller(command)
+            case do.Dial():
+                self._dial(command)
+            case do.CancelDial(leg_id):
+                self._hang_up(self.legs[leg_id], 487, "")
+            case do.Acknowledge() | do.SendOffer() | do.SendInfo() | do.HangUp():
+                self._speak(self.legs[command.leg], command)
+            case do.AnswerOffer() | do.AnswerInfo():
+                self._answer(self.legs[command.leg], command)
+            case do.MediaOffer() | do.MediaAnswer() | do.MediaDelete() | do.StartRecording():
+                self._ask_media(command)
+            case do.WriteLedger(entry):
+                self._held = True
+                self._doors.spawn(self, self._write_and_go_on(entry))
+            case do.Finished(summary):
+                self._finish(summary)
+            case _:
+                assert_never(command)
+
+    def _finish(self, summary: CallSummary) -> None:
+        """The call has let go of everything; what it should have forgotten is let go here."""
+        self.over = True
+        for leg in self.legs.values():
+            self._hang_up(leg, 487, "")
+        for recording_id, segment in list(self._recording):
+            log.error("recording_not_ended", call_id=self.id, recording_id=recording_id)
+            self._doors.spawn(self, self._write(Ended(recording_id, segment, EndReason.CALL_ENDED, 0)))
+        self._doors.finished(self, summary)
+
+    def _answer_caller(self, command: do.SendProgress | do.Accept | do.Refuse) -> None:
+        if not self._progressed:
+            self._progressed = True
+            metrics.call_setup_seconds.observe(self._doors.now() - self.started)
+        status, reason = (200, "OK") if isinstance(command, do.Accept) else (command.status, command.reason)
+        body = b"" if isinstance(command, do.Refuse) else command.sdp
+        self._doors.endpoint.reply(self._invite, status, self._doors.now(), reason=reason, body=body)
+
+    # The called side
+
+    def _dial(self, dial: do.Dial) -> None:
+        way = self._ways[dial.target.address]
+        leg = LiveLeg(dial.leg, self._infos)
+        self.legs[dial.leg] = leg
+        hops = self._invite.request.max_forwards
+        left = MAX_FORWARDS if hops is None else hops - 1
+        request = self._doors.dialling.invite(way, self.call.setup.calling, left, dial.sdp)
+        if isinstance(way, ContactWay):
+            leg.station, leg.contact = way.binding.station, way.binding.contact
+            self._invite_leg(leg, request, way.binding.flow, behind_nat=way.binding.behind_nat)
+        else:
+            self._doors.spawn(self, self._dial_line(leg, way, request))
+
+    def _invite_leg(
+        self, leg: LiveLeg, request: Request, flow: Flow, *, behind_nat: bool, authorize: Authorize | None = None
+    ) -> None:
+        leg.session = self._doors.endpoint.invite(
+            request, flow, self._doors.now(), behind_nat=behind_nat, authorize=authorize
+        )
+        self._doors.attach(leg.session, self, leg)
+
+    async def _dial_line(self, leg: LiveLeg, way: LineWay, request: Request) -> None:
+        """One address of the line after the other, until one says something (RFC 3263 4.3)."""
+        credentials = self._doors.dialling.credentials(way.line)
+        async for flow in self._doors.dialling.line_flows(way.line):
+            if leg.given_up:
+                break
+            leg.attempt = asyncio.get_running_loop().create_future()
+            self._invite_leg(leg, request, flow, behind_nat=flow.connection is not None, authorize=credentials)
+            self._doors.pump()
+            if not await leg.attempt:
+                return
+            leg.session = None
+        leg.attempt = None
+        if not leg.settled:
+            leg.settled = True
+            status, reason = (487, "Request Terminated") if leg.given_up else (503, "Service Unavailable")
+            self.feed(on.Refused(leg.id, status, reason))
+
+    def _tries_next_address(self, leg: LiveLeg, ended: SessionEnded) -> bool:
+        """RFC 3263 4.3: only what did not get through at all is tried elsewhere."""
+        if leg.attempt is None or leg.attempt.done() or leg.settled or leg.rang or leg.given_up:
+            return False
+        busy = isinstance(ended.message, Response) and ended.message.status == 503
+        if ended.cause in (Ending.TIMEOUT, Ending.UNREACHABLE) or busy:
+            leg.attempt.set_result(True)
+            return True
+        return False
+
+    # Within a dialog
+
+    def _speak(self, leg: LiveLeg, command: do.Acknowledge | do.SendOffer | do.SendInfo | do.HangUp) -> None:
+        now = self._doors.now()
+        match command:
+            case do.HangUp():
+                self._hang_up(leg, command.status, command.reason)
+            case do.Acknowledge():
+                if leg.session is not None:
+                    leg.session.acknowledge(now, body=command.sdp)
+            case do.SendOffer():
+                try:
+                    _session(leg).request("INVITE", now, body=command.sdp)
+                except SessionBusyError as busy:  # as if they had said so: the call knows how to wait
+                    self.feed(on.OfferRefused(leg.id, 491, str(busy)))
+            case do.SendInfo():
+                try:
+                    sent = _session(leg).request(
+                        "INFO", now, headers=command.headers, body=command.body, content_type=command.content_type
+                    )
+                    leg.our_infos[sent] = command.info
+                except SessionBusyError as busy:
+                    self.feed(on.InfoAnswered(leg.id, command.info, 481, str(busy)))
+
+    def _answer(self, leg: LiveLeg, command: do.AnswerOffer | do.AnswerInfo) -> None:
+        headers: list[tuple[str, object]] = []
+        if isinstance(command, do.AnswerOffer):
+            transaction, leg.offer = leg.offer, None
+            body = command.sdp
+            headers = [("Retry-After", command.retry_after_s)] if command.retry_after_s else []
+        else:
+            transaction, body = leg.their_infos.pop(command.info, None), b""
+        if transaction is not None:  # None: they have given it up
+            now = self._doors.now()
+            self._doors.endpoint.reply(
+                transaction, command.status, now, reason=command.reason, headers=headers, body=body
+            )
+
+    def _hang_up(self, leg: LiveLeg, status: int, reason: str) -> None:
+        leg.given_up = True
+        headers = [("Reason", Reason("SIP", status, reason))] if reason else []
+        if leg.session is not None:
+            leg.session.hang_up(self._doors.now(), status=status if status >= 300 else 487, headers=headers)
+
+    # Media server and ledger
+
+    def _ask_media(self, wish: do.MediaOffer | do.MediaAnswer | do.MediaDelete | do.StartRecording) -> None:
+        """Requests start in the order of the commands; nobody waits for the replies."""
+        self.servers.add(wish.server)
+        self._doors.spawn(self, self._ask(wish))
+
+    async def _ask(self, wish: do.MediaOffer | do.MediaAnswer | do.MediaDelete | do.StartRecording) -> None:
+        fault, silent, reply = "", False, {}
+        try:
+            reply = await self._doors.media.request(wish.server, ng_command(self.id, wish))
+            if reply.get("result") != "ok":
+                fault = str(reply.get("error-reason") or reply.get("message") or reply.get("result"))
+        except MediaFault as failed:
+            fault, silent = str(failed), True
+        match wish:
+            case do.MediaDelete() if not silent:
+                self.servers.discard(wish.server)
+            case do.MediaDelete():
+                log.debug("media_delete_unanswered", call_id=self.id, reason=fault)  # done when the link is back
+            case do.StartRecording() if fault:
+                self.feed(on.RecordingRefused(wish.recording_id, wish.segment, fault))
+            case do.StartRecording():
+                made = reply.get("recording") or {}
+                file, uri = str(made.get("file", "")), str(made.get("uri", ""))
+                self.feed(on.RecordingStarted(wish.recording_id, wish.segment, file, uri))
+            case do.MediaOffer() | do.MediaAnswer() if fault:
+                self.feed(on.MediaFailed(wish.request, fault, silent=silent))
+            case do.MediaOffer() | do.MediaAnswer():
+                self.feed(on.MediaReplied(wish.request, str(reply.get("sdp", "")).encode()))
+
+    async def _write_and_go_on(self, entry: LedgerEntry) -> None:
+        try:
+            async with asyncio.timeout(LEDGER_WAIT_S):
+                await asyncio.shield(self._write(entry))
+        except TimeoutError:
+            log.error("ledger_slow", call_id=self.id, waited_s=LEDGER_WAIT_S)
+        self._held = False
+        self._work()
+
+    async def _write(self, entry: LedgerEntry) -> None:
+        match entry:
+            case Expected():
+                self._recording.add((entry.recording_id, entry.segment))
+            case Ended() | Failed():
+                self._recording.discard((entry.recording_id, entry.segment))
+        try:
+            await self._doors.ledger.append(entry.document())
+        except DatabaseFault as fault:
+            log.error("ledger_not_written", call_id=self.id, reason=str(fault))
+
+
+def _session(leg: LiveLeg) -> Session:
+    if leg.session is None:
+        raise SessionBusyError("the leg has no dialog")
+    return leg.session

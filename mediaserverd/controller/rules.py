@@ -1,0 +1,43 @@
+"""What the administrator decided: the table of stations and lines, and the policies, read. A reload swaps it.
+
+Not responsible for reading files (``config``), nor for what policies mean (``policy``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mediaserverd.controller.settings import ControllerSettings, Line
+from mediaserverd.policy import initiation, selection_document
+from mediaserverd.policy.document import PolicyError
+from mediaserverd.policy.initiation import InitiationPolicies
+from mediaserverd.policy.routing import Routing
+from mediaserverd.policy.selection import SelectionRules
+from mediaserverd.process.role import StartFault
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    settings: ControllerSettings
+    routing: Routing
+    initiation: InitiationPolicies
+    selection: SelectionRules
+
+    @classmethod
+    def of(cls, settings: ControllerSettings) -> Rules:
+        """Raises StartFault with every fault."""
+        locations = {settings.location, *(station.location for station in settings.stations)}
+        locations |= {line.location for line in settings.lines}
+        locations |= {server.location for server in settings.media_servers}
+        try:
+            return cls(
+                settings,
+                Routing(settings.stations, settings.lines, settings.workgroups, "configuration"),
+                initiation.from_document(settings.initiation, "initiation policies"),
+                selection_document.from_document(settings.selection, "selection rules", locations),
+            )
+        except PolicyError as error:
+            raise StartFault(f"the policies cannot be used: {error}; correct them in the configuration") from error
+
+    def line(self, name: str) -> Line | None:
+        return next((line for line in self.settings.lines if line.name == name), None)

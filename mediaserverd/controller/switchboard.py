@@ -1,0 +1,365 @@
+"""The controller's only loop: what the sockets bring goes through the SIP endpoint to the calls, and what those want
+done goes out of the doors. Owns the running calls; a fault stays in its call.
+
+Not responsible for decisions (``admission``, ``call``), nor for one call's commands (``live_call``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, assert_never
+
+import structlog
+
+from mediaserverd.call import events as on
+from mediaserverd.call.story import CallSummary
+from mediaserverd.controller import capabilities, metrics
+from mediaserverd.controller.admission import Admission, Admitted, Declined
+from mediaserverd.controller.archive import Archive
+from mediaserverd.controller.authentication import Authentication, Unproven
+from mediaserverd.controller.dialling import Dialling
+from mediaserverd.controller.ledger import Ledger
+from mediaserverd.controller.live_call import Doors, LiveCall
+from mediaserverd.controller.live_leg import LiveLeg
+from mediaserverd.controller.locations import Locations
+from mediaserverd.controller.media_servers import MediaServers
+from mediaserverd.controller.registrar import Registrar
+from mediaserverd.controller.resolver import Resolver
+from mediaserverd.controller.rules import Rules
+from mediaserverd.controller.sip import SipSockets
+from mediaserverd.controller.story import live_story, outcome_of, plain
+from mediaserverd.protocol.sip.agenda import Agenda
+from mediaserverd.protocol.sip.endpoint import (
+    Endpoint,
+    Malformed,
+    Output,
+    RequestReceived,
+    Session,
+    SessionEnded,
+    Transmit,
+)
+from mediaserverd.protocol.sip.flow import Flow
+from mediaserverd.protocol.sip.grammar import SipError
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 10  # told to callers who are refused because of load or a stop
+STOP_GRACE_S = 2.0  # at a stop: for BYEs and the ledger
+
+
+class Switchboard:
+    """``rules`` may be exchanged at any time; calls that run keep what they began with."""
+
+    def __init__(self, rules: Rules, locations: Locations, ledger: Ledger) -> None:
+        settings = rules.settings
+        self.rules = rules
+        self.calls: dict[str, LiveCall] = {}
+        self.archive = Archive()
+        self.locations = locations
+        self.sockets = SipSockets(settings.sip, self)
+        self.media = MediaServers(settings.media_servers, settings.certificate_authority, self)
+        self.endpoint = Endpoint(self.sockets.addresses(), lambda: secrets.token_hex(8))
+        self.authentication = Authentication(settings.realm, settings.stations, settings.lines)
+        self._registrar = Registrar(locations)
+        self._admission = Admission(self.authentication, locations, self.media.states, self.sockets.advertised)
+        self._resolver = Resolver(random.random, tuple(self.sockets.addresses()))
+        self._loop = asyncio.get_running_loop()
+        self._legs: dict[Session, tuple[LiveCall, LiveLeg]] = {}
+        self._agenda: Agenda[LiveCall] = Agenda()
+        self._timer: asyncio.TimerHandle | None = None
+        self._pumping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._refusing = ""  # why no new call is taken
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._doors = Doors(
+            endpoint=self.endpoint,
+            dialling=Dialling(self.sockets, self._resolver),
+            media=self.media,
+            ledger=ledger,
+            now=self._loop.time,
+            attach=self._attach,
+            spawn=self._spawn,
+            pump=self.pump,
+            finished=self._finished,
+        )
+
+    # Life
+
+    async def start(self) -> None:
+        """Raises StartFault when a listener cannot be opened."""
+        self.media.start()
+        await self.sockets.start()
+
+    async def use(self, rules: Rules) -> None:
+        """Other stations, lines, media servers and policies from now on."""
+        settings = rules.settings
+        self.rules = rules
+        self.authentication.reconfigure(settings.realm, settings.stations, settings.lines)
+        self.locations.forget_others_than(station.name for station in settings.stations)
+        await self.media.reconfigure(settings.media_servers, settings.certificate_authority)
+
+    async def drain(self) -> None:
+        self._refusing = "this controller is about to stop"
+        await self._idle.wait()
+
+    async def stop(self) -> None:
+        self._refusing = "this controller stops"
+        for live in list(self.calls.values()):
+            self._feed(live, on.EndRequested("shutdown"))
+        self.pump()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_GRACE_S):
+                await self._idle.wait()
+                await asyncio.gather(*self._tasks)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.media.stop()
+        await self.sockets.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # The sockets
+
+    def sip_received(self, data: bytes, flow: Flow) -> None:
+        metrics.sip_received.labels(kind_of(data)).inc()
+        try:
+            self.endpoint.receive_bytes(data, flow, self._loop.time())
+        except Exception:
+            log.exception("sip_fault", source=flow.remote, transport=flow.transport)
+        self.pump()
+
+    def sip_unreachable(self, flow: Flow, reason: str) -> None:
+        log.debug("sip_unreachable", remote=flow.remote, transport=flow.transport, reason=reason)
+        self.endpoint.transport_failed(flow, self._loop.time())
+        if flow.connection is not None:
+            self.locations.forget_flow(flow)
+        self.pump()
+
+    # The media servers
+
+    def media_lost(self, server: str, reason: str) -> None:
+        for live in list(self.calls.values()):
+            self._feed(live, on.MediaLost(server, reason))
+        self.pump()
+
+    def media_notified(self, server: str, notification: Mapping[str, Any]) -> None:
+        live = self.calls.get(str(notification.get("call-id")))
+        if live is None:
+            return
+        reason = str(notification.get("reason", ""))
+        match notification.get("notification"):
+            case "media-timeout":
+                self._feed(live, on.MediaTimedOut(server, reason))
+            case "recording-failed":
+                recording_id, _, _ = str(notification.get("file", "")).rpartition("-")
+                self._feed(live, on.RecordingBroken(recording_id, reason))
+        self.pump()
+
+    def owns_media_call(self, server: str, call_id: str) -> bool | None:
+        name, _, _ = call_id.rpartition("-")
+        if name != self.rules.settings.name:
+            return None
+        live = self.calls.get(call_id)
+        return live is not None and server in live.servers
+
+    # The loop
+
+    def pump(self) -> None:
+        """Everything that the endpoint has to say is dealt with before the next input."""
+        if self._pumping:
+            return
+        self._pumping = True
+        try:
+            while outputs := self.endpoint.drain():
+                for output in outputs:
+                    self._take(output)
+        finally:
+            self._pumping = False
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer for all transactions and all calls."""
+        wanted = min((at for at in (self.endpoint.deadline, self._agenda.deadline) if at is not None), default=None)
+        if self._timer is not None and (wanted is None or self._timer.when() != wanted):
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and wanted is not None:
+            self._timer = self._loop.call_at(wanted, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        self.endpoint.advance(now)
+        while (live := self._agenda.due(now)) is not None:
+            self._feed(live, on.Woken())
+        self.pump()
+
+    def _take(self, output: Output) -> None:
+        if isinstance(output, Transmit):
+            metrics.sip_sent.labels(kind_of(output.data)).inc()
+            self.sockets.send(output.data, output.flow)
+        elif isinstance(output, Malformed):
+            self.sockets.sip_malformed(output.source, output.error)
+        elif isinstance(output, RequestReceived):
+            self._take_request(output)
+        elif output.session in self._legs:
+            live, leg = self._legs[output.session]
+            if isinstance(output, SessionEnded):
+                del self._legs[output.session]
+            self._guard(live, lambda: live.take(leg, output))
+
+    def _feed(self, live: LiveCall, event: on.Event) -> None:
+        self._guard(live, lambda: live.feed(event))
+
+    def _guard(self, live: LiveCall, work: Callable[[], None]) -> None:
+        """A fault in one call ends that call, and no other."""
+        try:
+            work()
+        except Exception:
+            self._end_faulty(live)
+        self._agenda.note(live)
+
+    def _end_faulty(self, live: LiveCall) -> None:
+        metrics.call_faults.inc()
+        log.exception("call_fault", call_id=live.id)
+        if not live.over:
+            self._finished(live, live.abort("a fault of this daemon; see call_fault in the log"))
+
+    def _spawn(self, live: LiveCall, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(live, work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, live: LiveCall, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            self._end_faulty(live)
+        self._agenda.note(live)
+        self.pump()
+
+    # Requests
+
+    def _take_request(self, received: RequestReceived) -> None:
+        try:
+            self._answer_request(received)
+        except SipError as error:
+            self._reply(received, error.status, error.reason, error.headers)
+        except Exception:
+            log.exception("request_fault", method=received.request.method, source=received.source.remote)
+            self._reply(received, 500)
+
+    def _answer_request(self, received: RequestReceived) -> None:
+        capabilities.check(received.request)
+        method = received.request.method
+        known = self._legs.get(received.session) if received.session is not None else None
+        if method == "OPTIONS":
+            self._reply(received, 200, headers=capabilities.CAPABILITIES.headers())
+        elif known is not None:
+            live, leg = known
+            self._guard(live, lambda: live.take(leg, received))
+        elif method == "REGISTER":
+            self._register(received)
+        elif method == "INVITE" and received.session is not None:
+            self._invited(received, received.session)
+        else:
+            self._reply(received, 481)
+
+    def _register(self, received: RequestReceived) -> None:
+        request, source = received.request, received.source
+        proven = self.authentication.station_of(request, source)
+        if isinstance(proven, Unproven):
+            self._reply(received, proven.status, headers=proven.headers)
+            return
+        answer = self._registrar.register(request, source, proven)
+        self._reply(received, answer.status, answer.reason, answer.headers)
+        if source.connection is not None and answer.status == 200:
+            self._move_sessions(proven.name, source)
+
+    def _move_sessions(self, station: str, flow: Flow) -> None:
+        """A phone is back on a new connection: what is left of its calls goes there."""
+        for session, (_, leg) in self._legs.items():
+            if (
+                leg.station == station
+                and session.flow.transport == flow.transport
+                and self.sockets.is_gone(session.flow)
+            ):
+                session.flow = flow
+
+    def _invited(self, received: RequestReceived, session: Session) -> None:
+        request = received.request
+        refusal = self.endpoint.hop_refusal(request)
+        if refusal is not None:
+            self._reply(received, refusal)
+            return
+        if self._refusing or len(self.calls) >= self.rules.settings.max_calls:
+            metrics.calls_ended.labels("overload").inc()
+            self._reply(received, 503, headers=[("Retry-After", RETRY_AFTER_S)])
+            return
+        admitted = self._admission.admit(self.rules, request, received.source)
+        match admitted:
+            case Unproven():
+                self._reply(received, admitted.status, headers=admitted.headers)
+            case Declined():
+                self._decline(received, admitted)
+            case Admitted():
+                self._begin(admitted, received, session)
+            case _:
+                assert_never(admitted)
+
+    def _decline(self, received: RequestReceived, declined: Declined) -> None:
+        self._reply(received, declined.status, declined.reason)
+        metrics.calls_ended.labels("declined").inc()
+        log.info(
+            "call_ended",
+            call_id="",
+            calling=declined.caller,
+            called=declined.dialled,
+            answered=False,
+            status=declined.status,
+            ended_by="system",
+            reason=declined.why,
+        )
+
+    def _begin(self, admitted: Admitted, received: RequestReceived, session: Session) -> None:
+        live = LiveCall(admitted, received.transaction, self._doors)
+        self.calls[live.id] = live
+        self._idle.clear()
+        metrics.calls_active.set(len(self.calls))
+        self._guard(live, lambda: live.begin(admitted.setup.calling.station, session))
+
+    def _reply(
+        self, received: RequestReceived, status: int, reason: str = "", headers: Iterable[tuple[str, object]] = ()
+    ) -> None:
+        self.endpoint.reply(received.transaction, status, self._loop.time(), reason=reason, headers=headers)
+
+    # The calls
+
+    def _attach(self, session: Session, live: LiveCall, leg: LiveLeg) -> None:
+        self._legs[session] = (live, leg)
+
+    def _finished(self, live: LiveCall, summary: CallSummary) -> None:
+        self.calls.pop(live.id, None)
+        metrics.calls_active.set(len(self.calls))
+        metrics.calls_ended.labels(outcome_of(summary)).inc()
+        self.archive.keep(live.id, live_story(live, summary))
+        log.info("call_ended", **plain(summary), media_servers=sorted(live.servers))
+        if not self.calls:
+            self._idle.set()
+
+
+def kind_of(data: bytes) -> str:
+    """The status of a response or the method of a request, for the metrics; never the sender's own words."""
+    first, _, rest = data[:32].lstrip().partition(b" ")
+    if first.upper().startswith(b"SIP/2.0"):
+        return rest[:3].decode("ascii") if rest[:3].isdigit() and b"100" <= rest[:3] <= b"699" else "other"
+    return first.decode("ascii") if first in _METHODS else "other"
+
+
+_METHODS = frozenset(method.encode() for method in capabilities.CAPABILITIES.methods)

@@ -1,0 +1,404 @@
+"""Calls end to end: hand-written phones, the running controller, and the real media server in the same process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from structlog.testing import capture_logs
+
+from mediaserverd.controller.server import Controller
+from mediaserverd.media.server import MediaServer
+from mediaserverd.media.settings import MediaSettings
+from mediaserverd.process.role import StartFault
+from mediaserverd.process.tls import client_context
+from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
+from tests.controller.site import Site, controller_settings
+from tests.controller.test_ledger import ListeningRecorder
+from tests.controller.waiting import until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def _media_settings(site: Site) -> MediaSettings:
+    spool = site.directory / "spool"
+    spool.mkdir(exist_ok=True)
+    tls = site.server_tls
+    return MediaSettings(
+        name="m1", rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", spool_directory=spool,
+        ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
+        certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
+        disk_floor_bytes=0,
+    )  # fmt: skip
+
+
+class Stage:
+    """A running site."""
+
+    def __init__(self, site: Site, controller: Controller, recorder: ListeningRecorder) -> None:
+        self.site = site
+        self.controller = controller
+        self.recorder = recorder
+        self._client = httpx.AsyncClient(
+            base_url="http://127.0.0.1:9501", trust_env=False,
+            headers={"Authorization": f"Bearer {site.token('control')}"},
+        )  # fmt: skip
+
+    async def get(self, path: str) -> Any:
+        return (await self._client.get(path)).json()
+
+    async def running(self) -> int:
+        return len((await self.get("/control/calls"))["running"])
+
+    def ledger(self, *keys: str) -> list[tuple[Any, ...]]:
+        return [tuple(entry.get(key) for key in keys) for entry in self.recorder.entries]
+
+    async def phone(self, name: str, transport: str = "udp") -> RawPhone:
+        tls = client_context(self.site.authority) if transport == "tls" else None
+        server = ("127.0.0.1", 5061 if transport == "tls" else 5060)
+        phone = await RawPhone(name, transport=transport, server=server).open(tls)
+        assert (await phone.register()).status == 200
+        return phone
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@asynccontextmanager
+async def _stage(site: Site, **given: object) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        recorder = ListeningRecorder(site, 8443, controller="ctl")
+        await recorder.server.start()
+        stack.push_async_callback(recorder.server.stop)
+        media = MediaServer(_media_settings(site))
+        await media.start()
+        stack.push_async_callback(media.stop)
+        controller = Controller(controller_settings(site, **given))
+        await controller.start()
+        stack.push_async_callback(controller.stop)
+        stage = Stage(site, controller, recorder)
+        stack.push_async_callback(stage.close)
+        await until(lambda: not controller._not_ready())
+        yield stage
+
+
+def _port(sdp: str) -> int:
+    found = re.search(r"m=audio (\d+) ", sdp)
+    assert found
+    return int(found[1])
+
+
+async def _talk(alice: RawPhone, bob: RawPhone, number: str = "102") -> tuple[OutgoingCall, RawMessage, RawMessage]:
+    """A call that is up: the caller's dialog, the INVITE that bob got, and the 200 that alice got."""
+    call = alice.start_call(number)
+    await call.invite(alice.sdp(40000))
+    invite = await bob.next("INVITE")
+    bob.reply(invite, 180, "Ringing")
+    await alice.next(180)
+    bob.reply(invite, 200, "OK", bob.sdp(50000))
+    answer = call.take(await alice.next(200))
+    call.send("ACK")
+    await bob.next("ACK")
+    return call, invite, answer
+
+
+@pytest.mark.parametrize(("first", "second"), [("udp", "udp"), ("tcp", "udp"), ("tls", "tcp"), ("udp", "tls")])
+async def test_two_phones_talk_through_the_media_server_and_it_is_recorded(site: Site, first: str, second: str) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice", first), await stage.phone("bob", second)
+        with capture_logs() as logs:
+            call, invite, answer = await _talk(alice, bob)
+            assert 16384 <= _port(invite.body) <= 32767
+            assert 16384 <= _port(answer.body) <= 32767
+            assert _port(invite.body) != _port(answer.body)
+            assert invite.one("From").startswith("Alice <sip:101@")
+            [row] = (await stage.get("/control/calls"))["running"]
+            await until(lambda: len(stage.recorder.entries) >= 2)
+            call.send("BYE")
+            await alice.next(200)
+            bye = await bob.next("BYE")
+            bob.reply(bye, 200, "OK")
+            await until(lambda: ("ended", "call-ended") in stage.ledger("event", "reason"))
+        assert [event for (event,) in stage.ledger("event")] == ["expected", "started", "ended"]
+        expected = stage.recorder.entries[0]
+        assert (expected["calling"]["station"], expected["called"]["station"]) == ("alice", "bob")
+        assert expected["media_server"] == "m1"
+        [ended] = [entry for entry in logs if entry["event"] == "call_ended"]
+        assert (ended["call_id"], ended["answered"], ended["ended_by"]) == (row["call_id"], True, "caller")
+        assert [entry for entry in logs if entry["log_level"] in ("warning", "error", "critical")] == []
+        story = await stage.get(f"/control/calls/{row['call_id']}")
+        assert story["state"] == "ended"
+        assert any("record-all" in line for line in story["decisions"])
+        assert await stage.running() == 0
+        alice.close()
+        bob.close()
+
+
+async def test_the_caller_gives_up_and_the_called_phone_stops_ringing(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call = alice.start_call("102")
+        await call.invite(alice.sdp())
+        invite = await bob.next("INVITE")
+        bob.reply(invite, 180, "Ringing")
+        await alice.next(180)
+        call.send("CANCEL")
+        first, second = await alice.next(200, 487), await alice.next(200, 487)
+        assert {first.status, second.status} == {200, 487}
+        cancel = await bob.next("CANCEL")
+        bob.reply(cancel, 200, "OK")
+        bob.reply(invite, 487, "Request Terminated")
+        await bob.next("ACK")
+        await until(lambda: not stage.controller._switchboard.calls)
+        assert stage.recorder.entries == []
+
+
+@pytest.mark.parametrize(("status", "reason"), [(486, "Busy Here"), (603, "Decline")])
+async def test_a_phone_that_says_no_is_heard_by_the_caller(site: Site, status: int, reason: str) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call = alice.start_call("102")
+        await call.invite(alice.sdp())
+        invite = await bob.next("INVITE")
+        bob.reply(invite, status, reason)
+        await bob.next("ACK")
+        refused = await alice.next(status)
+        assert refused.start == f"SIP/2.0 {status} {reason}"
+
+
+async def test_who_is_not_known_or_not_there_is_404_or_480_and_logged_once(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice = await stage.phone("alice")
+        with capture_logs() as logs:
+            for number, status in (("999", 404), ("102", 480)):
+                call = alice.start_call(number)
+                await call.invite(alice.sdp())
+                refused = await alice.next(status)
+                call.to = refused.one("To")
+                call.send("ACK")
+        assert [entry["status"] for entry in logs if entry["event"] == "call_ended"] == [404, 480]
+
+
+async def test_hold_and_resume_cross_the_call_with_our_own_session(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call, _, answer = await _talk(alice, bob)
+        for direction, mirrored in (("sendonly", "recvonly"), ("sendrecv", "sendrecv")):
+            call.send("INVITE", body=alice.sdp(40000, direction))
+            reinvite = await bob.next("INVITE")
+            assert f"a={direction}" in reinvite.body
+            bob.reply(reinvite, 200, "OK", bob.sdp(50000, mirrored))
+            await bob.next("ACK")
+            ok = await alice.next(200)
+            assert f"a={mirrored}" in ok.body
+            assert ok.body.split("\r\n")[1].split()[1] == answer.body.split("\r\n")[1].split()[1]
+            call.send("ACK")
+        call.send("BYE")
+        await alice.next(200)
+
+
+async def test_an_info_crosses_with_its_body_and_its_answer(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call, _, _ = await _talk(alice, bob)
+        call.cseq += 1
+        call.via = alice.via()
+        headers = [*call.headers("INFO"), "Content-Type: application/dtmf-relay"]
+        text = "Signal=5\r\nDuration=160\r\n"
+        start = f"INFO {call.target} SIP/2.0"
+        alice._write("\r\n".join([start, *headers, f"Content-Length: {len(text)}", "", text]).encode())
+        info = await bob.next("INFO")
+        assert (info.body, info.one("Content-Type")) == (text, "application/dtmf-relay")
+        bob.reply(info, 200, "OK")
+        await alice.next(200)
+
+
+async def test_a_late_offer_is_carried_through_both_sides(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call = alice.start_call("102")
+        await call.invite("")
+        invite = await bob.next("INVITE")
+        assert invite.body == ""
+        bob.reply(invite, 200, "OK", bob.sdp(50000))
+        offer = call.take(await alice.next(200))
+        assert _port(offer.body) != 50000
+        call.send("ACK", body=alice.sdp(40000))
+        ack = await bob.next("ACK")
+        assert 16384 <= _port(ack.body) <= 32767
+        await until(lambda: ("started",) in stage.ledger("event"))
+
+
+async def test_a_workgroup_rings_all_and_the_first_who_answers_has_the_call(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob, carol = [await stage.phone(name) for name in ("alice", "bob", "carol")]
+        call = alice.start_call("200")
+        await call.invite(alice.sdp())
+        to_bob, to_carol = await bob.next("INVITE"), await carol.next("INVITE")
+        bob.reply(to_bob, 180, "Ringing")
+        await alice.next(180)
+        carol.reply(to_carol, 180, "Ringing")
+        carol.reply(to_carol, 200, "OK", carol.sdp())
+        await carol.next("ACK")
+        call.take(await alice.next(200))
+        call.send("ACK")
+        cancel = await bob.next("CANCEL")
+        bob.reply(cancel, 200, "OK")
+        bob.reply(to_bob, 487, "Request Terminated")
+        await bob.next("ACK")
+        call.send("BYE")
+        await alice.next(200)
+        await carol.next("BYE")
+
+
+async def test_an_invite_with_no_hops_left_and_one_that_comes_back_are_refused(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice = await stage.phone("alice")
+        bob = await stage.phone("bob")
+        call = alice.start_call("102")
+        call.via = alice.via()
+        call.cseq = 1
+        headers = [line.replace("Max-Forwards: 70", "Max-Forwards: 0") for line in call.headers("INVITE")]
+        alice.send(f"INVITE {call.uri} SIP/2.0", headers, alice.sdp())
+        await alice.next(483)
+        other = alice.start_call("102")
+        await other.invite(alice.sdp())
+        invite = await bob.next("INVITE")
+        looped = [bob.via(), *(f"Via: {value}" for value in invite.all("Via"))]
+        rest = [line for line in invite.lines if not line.lower().startswith(("via:", "content-"))]
+        bob.send("INVITE sip:102@127.0.0.1 SIP/2.0", [*looped, *rest], invite.body)
+        assert (await bob.next(407, 482)).status in (407, 482)
+
+
+async def test_calls_over_the_limit_and_calls_while_draining_are_503_and_running_ones_go_on(site: Site) -> None:
+    async with _stage(site, max_calls=1) as stage:
+        alice, bob, carol = [await stage.phone(name) for name in ("alice", "bob", "carol")]
+        call, _, _ = await _talk(alice, bob)
+        second = carol.start_call("101")
+        second.send("INVITE", body=carol.sdp())
+        refused = await carol.next(503)
+        assert refused.one("Retry-After")
+        draining = asyncio.create_task(stage.controller.drain())
+        await asyncio.sleep(0.05)
+        assert not draining.done()
+        call.send("BYE")
+        await alice.next(200)
+        await asyncio.wait_for(draining, 5)
+        third = carol.start_call("101")
+        third.send("INVITE", body=carol.sdp())
+        await carol.next(503)
+
+
+async def test_a_stop_ends_running_calls_on_both_sides_and_their_recordings(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        await _talk(alice, bob)
+        await until(lambda: ("started",) in stage.ledger("event"))
+        await stage.controller.stop()
+        await alice.next("BYE")
+        await bob.next("BYE")
+        await until(lambda: ("ended",) in stage.ledger("event"))
+
+
+async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site: Site) -> None:
+    async with AsyncExitStack() as stack:
+        stage = await stack.enter_async_context(_stage(site))
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        await _talk(alice, bob)
+        await until(lambda: ("started",) in stage.ledger("event"))
+        [link] = stage.controller._switchboard.media._links.values()
+        assert link._connection is not None
+        link._connection.transport.abort()
+        await alice.next("BYE")
+        await bob.next("BYE")
+        await until(lambda: ("ended", "media-server-lost") in stage.ledger("event", "reason"))
+        await until(lambda: not stage.controller._not_ready())
+
+
+async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call, _, _ = await _talk(alice, bob)
+        carol = await stage.phone("carol")
+        board = stage.controller._switchboard
+        [live] = board.calls.values()
+
+        def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        with capture_logs() as logs:
+            monkeypatch.setattr(live.call, "handle", broken)
+            call.send("INVITE", body=alice.sdp(40000, "sendonly"))
+            await bob.next("BYE")
+            await until(lambda: not board.calls)
+        faults = [entry for entry in logs if entry["event"] == "call_fault"]
+        assert [entry["call_id"] for entry in faults] == [live.id]
+        assert [entry["status"] for entry in logs if entry["event"] == "call_ended"] == [500]
+        await until(lambda: ("ended",) in stage.ledger("event"))
+        second = carol.start_call("102")
+        await second.invite(carol.sdp())
+        await bob.next("INVITE")
+
+
+async def test_a_line_is_dialled_with_credentials_and_rewritten_digits(site: Site) -> None:
+    line = {
+        "name": "carrier", "address": "127.0.0.1:5080", "transport": "udp", "numbers": ["0[1-9]*"],
+        "strip_digits": 1, "add_prefix": "+49", "username": "trunk", "password": "pw",
+    }  # fmt: skip
+    async with _stage(site, lines=[line]) as stage:
+        alice = await stage.phone("alice")
+        carrier = await RawPhone("trunk", password="pw", port=5080).open()
+        call = alice.start_call("030123")
+        await call.invite(alice.sdp())
+        invite = await carrier.next("INVITE")
+        assert invite.start == "INVITE sip:+4930123@127.0.0.1:5080 SIP/2.0"
+        carrier.reply(
+            invite,
+            407,
+            "Proxy Authentication Required",
+            "",
+            'Proxy-Authenticate: Digest realm="mediaserverd", nonce="n1", qop="auth", algorithm=MD5',
+        )
+        await carrier.next("ACK")
+        proven = await carrier.next("INVITE")
+        assert 'username="trunk"' in proven.one("Proxy-Authorization")
+        assert "nc=00000001" in proven.one("Proxy-Authorization")
+        carrier.reply(proven, 200, "OK", carrier.sdp())
+        await carrier.next("ACK")
+        call.take(await alice.next(200))
+        call.send("ACK")
+        await until(lambda: ("expected", "outbound") in stage.ledger("event", "direction"))
+
+
+async def test_a_trusted_line_calls_in_without_digest_and_a_stranger_does_not(site: Site) -> None:
+    line = {"name": "carrier", "address": "127.0.0.1:5080", "trusted_addresses": ["127.0.0.1"], "inbound_to": "102"}
+    async with _stage(site, lines=[line]) as stage:
+        bob = await stage.phone("bob")
+        carrier = await RawPhone("+4930999").open()
+        call = carrier.start_call("whatever")
+        call.send("INVITE", body=carrier.sdp())
+        invite = await bob.next("INVITE")
+        assert "<sip:+4930999@" in invite.one("From")
+        alice = await stage.phone("alice")
+        internal = alice.start_call("102")
+        internal.send("INVITE", body=alice.sdp())
+        await alice.next(407)
+
+
+async def test_a_reload_swaps_stations_and_policies_and_refuses_what_is_wrong(site: Site) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        settings = controller_settings(site, initiation={"policies": []}, name="other")
+        assert await stage.controller.reload(settings) == ["name"]
+        await _talk(alice, bob)
+        await asyncio.sleep(0.1)
+        assert stage.recorder.entries == []
+        with pytest.raises(StartFault):
+            await stage.controller.reload(controller_settings(site, initiation={"policies": [{"then": 5}]}))
+        assert json.dumps((await stage.get("/control/calls"))["running"])
