@@ -14,11 +14,12 @@ Outside, three roles, each a process that can run on a host of its own. A role n
 
 ``process`` is what every role needs from the machine it runs on: TLS files, tokens, HTTP listeners, logs, health.
 ``config`` turns YAML into the settings of each part; ``daemon`` starts, supervises, reloads and stops the roles;
-``__main__`` is the command line.
+``diagnosis`` tells
+the story of a call; ``__main__`` is the command line.
 
 Who may import what: a line may import lines below it, never above, and names on one line never import each other::
 
-    __main__ -> daemon -> config
+    __main__ -> daemon | diagnosis -> config
     controller | media | recorder
     process
     call

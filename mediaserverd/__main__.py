@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -181,6 +182,38 @@ def station_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     for station in _load(config).controller.stations:
         table.add_row(station.name, station.extension, station.display_name, station.type, station.location)
     out.print(table)
+
+
+@rules_app.command("explain")
+def rules_explain(
+    config: ConfigOption = DEFAULT_CONFIG,
+    calling: Annotated[str, typer.Option(help="The calling number.")] = "",
+    called: Annotated[str, typer.Option(help="The called number.")] = "",
+    direction: Annotated[str, typer.Option(help="internal, inbound or outbound.")] = "internal",
+    device: Annotated[str, typer.Option(help="Location of the device that asks.")] = "default",
+    other: Annotated[list[str] | None, typer.Option(help="Location of another party; repeatable.")] = None,
+) -> None:
+    """Show every media server considered for a call, in order, and why it is taken or passed."""
+    from mediaserverd.diagnosis import Question, explain_rules
+    from mediaserverd.policy.facts import CallDirection
+
+    if direction not in {each.value for each in CallDirection}:
+        _fail(f"there is no direction {direction}; there are {', '.join(each.value for each in CallDirection)}")
+    settings = _load(config)
+    places = tuple(other or ())
+    asked = Question(calling, called, CallDirection(direction), device, places, datetime.now())
+    if not explain_rules(settings, asked, out):
+        _fail("no media server would be tried")
+
+
+@app.command()
+def diag(call_id: Annotated[str, typer.Argument(metavar="CALL-ID")], config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Tell the story of a call: what happened, who decided what, where its recording is."""
+    from mediaserverd.diagnosis import print_call
+
+    settings = _load(config)
+    if not _told(lambda: print_call(settings, call_id, out)):
+        _fail(f"neither the controller nor the catalogue knows the call {call_id}; its log line has `call_id`")
 
 
 def main() -> None:

@@ -1,0 +1,166 @@
+"""What the daemon tells an administrator in plain words: the story of a call, and why a media server was selected.
+
+Asks the controller of this host over its control listener, and reads the catalogue; changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from mediaserverd.config import Config
+from mediaserverd.policy import selection_document
+from mediaserverd.policy.facts import CallDirection, CallFacts, Party
+from mediaserverd.policy.selection import MediaServer, SelectionRequest
+from mediaserverd.process.role import StartFault
+from mediaserverd.process.tokens import read_token
+
+TIMEOUT_S = 5.0
+
+
+class DiagnosisFault(Exception):
+    """Nothing can be told; the message says why and what to do."""
+
+
+def ask_controller(config: Config, path: str) -> Any:
+    """JSON of the control listener; None when it knows nothing of that. Raises DiagnosisFault."""
+    controller = config.controller
+    base = f"http://{controller.status_address}:{controller.status_port}"
+    try:
+        token = read_token(controller.control_token_file)
+        answer = httpx.get(base + path, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
+    except (httpx.HTTPError, StartFault) as fault:
+        raise DiagnosisFault(f"the controller at {base} does not answer: {fault}; is the daemon running?") from fault
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    if answer.status_code != httpx.codes.OK:
+        raise DiagnosisFault(f"the controller at {base} answered {answer.status_code} to {path}")
+    return answer.json()
+
+
+# -- the story of a call -------------------------------------------------------------------------------------------
+
+
+def print_call(config: Config, call_id: str, out: Console) -> bool:
+    """The story of one call and of its recordings. False when neither controller nor catalogue knows it."""
+    try:
+        story = ask_controller(config, f"/control/calls/{call_id}")
+    except DiagnosisFault as fault:
+        out.print(str(fault), markup=False)
+        story = None
+    recordings = recordings_of(config, call_id)
+    if story is not None:
+        _print_story(story, out)
+    for recording in recordings:
+        _print_recording(recording, out)
+    return story is not None or bool(recordings)
+
+
+def recordings_of(config: Config, call_id: str) -> list[dict[str, Any]]:
+    """The catalogue's rows of a call, each with its ``segments`` and ``events``."""
+    from sqlalchemy import select
+
+    from mediaserverd.recorder.catalogue.database import open_engine
+    from mediaserverd.recorder.catalogue.tables import events, recordings, segments
+
+    with open_engine(config.recorder.database_url).connect() as connection:
+        rows = [dict(row) for row in connection.execute(select(recordings).filter_by(call_id=call_id)).mappings()]
+        for row in rows:
+            parts = select(segments).filter_by(recording_id=row["id"]).order_by(segments.c.number)
+            row["segments"] = [dict(part) for part in connection.execute(parts).mappings()]
+            happened = select(events).filter_by(recording_id=row["id"]).order_by(events.c.id)
+            row["events"] = [dict(event) for event in connection.execute(happened).mappings()]
+    return rows
+
+
+def _print_story(story: dict[str, Any], out: Console) -> None:
+    calling, called = story["calling"]["number"], story["called"]["number"]
+    out.print(f"[bold]call {story['call_id']}[/bold]: {calling} -> {called}, {story['direction']}, {story['state']}")
+    for decision in story["decisions"]:
+        out.print(f"  decided: {decision}", markup=False)
+    for line in story["story"]:
+        out.print(f"  {line['at'][11:23]}  {line['text']}", markup=False)
+    if story["story_lines_left_out"]:
+        out.print(f"  ({story['story_lines_left_out']} later lines were not kept)")
+    summary = story.get("summary")
+    if summary:
+        table = Table(show_header=False, box=None)
+        for name, value in summary.items():
+            if value not in ("", [], None):
+                table.add_row(f"  {name}", str(value))
+        out.print(table)
+
+
+def _print_recording(recording: dict[str, Any], out: Console) -> None:
+    out.print(f"[bold]recording {recording['id']}[/bold]: {recording['state']} {recording['reason']}".rstrip())
+    for part in recording["segments"]:
+        quality = part["quality"] or {}
+        degraded = ", degraded" if quality.get("degraded") else ""
+        seconds = f"{part['duration_ms'] / 1000:.1f} s" if part["duration_ms"] is not None else "duration not known"
+        out.print(f"  segment {part['number']} on {part['media_server']}: {part['state']}, {seconds}{degraded}")
+        for side, name in zip(quality.get("sides", []), ("calling", "called"), strict=False):
+            out.print(f"    {name}: {side['packets']} packets, {side['lost']} lost, jitter {side['jitter_ms']} ms")
+    for event in recording["events"]:
+        out.print(
+            "  " + "  ".join(str(event[key]) for key in event if key not in ("id", "recording_id") and event[key])
+        )
+
+
+# -- why a media server --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that might come, as the command line gives it."""
+
+    calling: str
+    called: str
+    direction: CallDirection
+    device_location: str
+    other_locations: tuple[str, ...]
+    at: datetime
+
+
+def explain_rules(config: Config, question: Question, out: Console) -> tuple[str, ...]:
+    """Prints every server considered, in order, with the reason. Returns the names that would be tried."""
+    controller = config.controller
+    places = {server.location for server in controller.media_servers} | {s.location for s in controller.stations}
+    places |= {line.location for line in controller.lines} | {controller.location}
+    rules = selection_document.from_document(controller.selection, "selection rules", places)
+    facts = CallFacts(
+        direction=question.direction,
+        calling=Party(question.calling),
+        called=Party(question.called),
+        local_time=question.at,
+    )
+    request = SelectionRequest(question.device_location, question.other_locations, controller.location, facts)
+    table = Table("rule", "entry", "media server", "", "because")
+    for step in (steps := list(rules.walk(request, _servers(config, out)))):
+        verdict = "[green]take[/green]" if step.taken else "pass"
+        table.add_row(step.rule, step.entry, step.server, verdict if step.server else "", step.reason)
+    out.print(table)
+    return tuple(step.server for step in steps if step.taken)
+
+
+def _servers(config: Config, out: Console) -> list[MediaServer]:
+    """As the running controller sees them; as configured and idle, if it does not run."""
+    try:
+        states = {state["name"]: state for state in ask_controller(config, "/control/media-servers")["media_servers"]}
+    except DiagnosisFault as fault:
+        out.print(f"{fault}\nAll media servers are taken as active and idle.", markup=False)
+        states = {}
+    return [
+        MediaServer(
+            name=link.name,
+            location=link.location,
+            unavailable=states.get(link.name, {}).get("unavailable", ""),
+            cpu_permille=states.get(link.name, {}).get("cpu_permille", 0),
+            sessions=states.get(link.name, {}).get("sessions", 0),
+        )
+        for link in config.controller.media_servers
+    ]
