@@ -120,8 +120,14 @@ def token_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings = _load(config).recorder
     table = Table("id", "name", "scopes", "made", "expires")
     for token in _told(lambda: tokens.list_tokens(settings.database_url)):
-        table.add_row(token.id, token.name, " ".join(token.scopes), str(token.created_at), str(token.expires_at or "-"))
+        table.add_row(
+            token.id, token.name, " ".join(token.scopes), _minute(token.created_at), _minute(token.expires_at)
+        )
     out.print(table)
+
+
+def _minute(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "-"
 
 
 @token_app.command("revoke")
