@@ -166,9 +166,9 @@ class Sealer:
         with contextlib.suppress(BrokenProcessPool):
             await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
 
-    def close(self) -> None:
-        """What is not sealed yet stays in its spool for the next start."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Ends behind the file in hand. What waits its turn stays in its spool for the next start."""
+        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
 
 
 def _new_pool() -> ProcessPoolExecutor:

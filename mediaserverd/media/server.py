@@ -99,7 +99,7 @@ class MediaServer:
 
     async def _start_recordings(self) -> None:
         sealer = Sealer()
-        self._stack.callback(sealer.close)
+        self._stack.push_async_callback(sealer.close)
         self._recordings = Recordings(self.settings.spool_directory, sealer)
         await self._recordings.open()
         self._stack.push_async_callback(self._recordings.close)

@@ -33,7 +33,7 @@ RUNNING = Report(FILE, "ab" * 16, 1, "call-1", "running", "", "audio/wav", "audi
 async def sealer() -> AsyncIterator[Sealer]:
     one = Sealer()
     yield one
-    one.close()
+    await one.close()
 
 
 async def opened(directory: Path, sealer: Sealer, retry_s: float = 60) -> Recordings:

@@ -71,7 +71,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         yield Site(client, stranger, recordings, audio, url, tls)
     await server.stop()
     await recordings.close()
-    sealer.close()
+    await sealer.close()
 
 
 async def test_everything_is_listed_oldest_first(site: Site) -> None:
