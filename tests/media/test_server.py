@@ -403,12 +403,44 @@ from tests.media.calls import running, settings
 
 async def main():
     async with running(settings(Path(sys.argv[1]))) as server:
-        print(server.ng_port, flush=True)
+        print(server.ng_port, server.retrieval_port, sep="\\n", flush=True)
         await asyncio.sleep(60)
 
 if __name__ == "__main__":
     asyncio.run(main())
 """
+
+
+async def test_a_disk_that_runs_full_costs_the_recording_and_not_the_call(tmp_path: Path) -> None:
+    script = tmp_path / "child.py"
+    script.write_text(CHILD)
+    (tmp_path / "spool").mkdir()
+    # A disk of its own, nearly full, that only the child sees.
+    mount = 'mount -t tmpfs -o size=1m none "$1/spool" && head -c 990000 /dev/zero > "$1/spool/ballast"'
+    child = await asyncio.create_subprocess_exec(
+        "unshare", "--mount", "sh", "-c", mount + ' && exec "$2" "$0" "$1"', script, tmp_path, sys.executable,
+        stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert child.stdout is not None
+    chosen = settings(tmp_path)
+    ports = [int(await asyncio.wait_for(next_number(child.stdout), 30)) for _ in range(2)]
+    async with (
+        phones() as (caller, called),
+        controller(chosen, ports[0]) as link,
+        fetcher(chosen, ports[1]) as store,
+    ):
+        to_caller, to_called = await set_up(link, "call-1", caller, called)
+        recording = (await link.ok("start recording", call_id="call-1"))["recording"]
+        await asyncio.gather(caller.speak(to_caller, PCMU.encode(CALLER)), called.speak(to_called, PCMU.encode(CALLED)))
+        told = await link.notification()
+        assert (told["notification"], told["call-id"], told["reason"]) == ("recording-failed", "call-1", "disk-full")
+        report = await finished(store, recording["file"])
+        assert report["state"] == "failed"
+        assert spoken_by(called) == PCMU.encode(CALLER)
+        assert (await link.ok("list"))["calls"] == ["call-1"]
+        await link.ok("delete", call_id="call-1")
+    child.kill()
+    await child.wait()
 
 
 async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path) -> None:
@@ -420,7 +452,7 @@ async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path)
     )
     assert child.stdout is not None
     chosen = settings(tmp_path)
-    port = int(await asyncio.wait_for(first_number(child.stdout), 30))
+    port = int(await asyncio.wait_for(next_number(child.stdout), 30))
     async with phones() as (caller, called), controller(chosen, port) as link:
         to_caller, _ = await set_up(link, "call-1", caller, called)
         recording = (await link.ok("start recording", call_id="call-1", metadata={"Case": "7"}))["recording"]
@@ -438,8 +470,8 @@ async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path)
             assert judge(CALLER[: (SECONDS - 1) * 8000], left).faults(seconds=SECONDS - 1) == []
 
 
-async def first_number(stream: asyncio.StreamReader) -> str:
-    """The child's log goes the same way; the port stands on a line of its own."""
+async def next_number(stream: asyncio.StreamReader) -> str:
+    """The child's log goes the same way; each port stands on a line of its own."""
     while line := await stream.readline():
         if line.strip().isdigit():
             return line.decode()
