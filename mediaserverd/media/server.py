@@ -64,6 +64,7 @@ class MediaServer:
     async def _start(self) -> None:
         settings = self.settings
         locals_ = _locals(settings)
+        _check_udp_door(settings)
         _check_directory(settings)
         self._meter = LoadMeter(settings.spool_directory)
         self._load = self._meter.measure()
@@ -233,6 +234,18 @@ def _locals(settings: MediaSettings) -> list[Local]:
                 "set both to IPv4 or both to IPv6 addresses"
             )
     return locals_
+
+
+def _check_udp_door(settings: MediaSettings) -> None:
+    try:
+        address = ipaddress.ip_address(settings.ng_udp_address)
+    except ValueError as fault:
+        raise StartFault(f"ng_udp_address must be an IP address, not a name: {fault}") from fault
+    if address.is_unspecified or not address.is_private:
+        raise StartFault(
+            f"ng_udp_address {address} must be loopback or another private address: "
+            "ng over UDP has no authentication, and who reaches it can redirect calls"
+        )
 
 
 def _ports(settings: MediaSettings) -> PortPool:

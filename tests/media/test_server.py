@@ -457,8 +457,11 @@ async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path)
         to_caller, _ = await set_up(link, "call-1", caller, called)
         recording = (await link.ok("start recording", call_id="call-1", metadata={"Case": "7"}))["recording"]
         await caller.speak(to_caller, PCMU.encode(CALLER))
+        offspring = children_of(child.pid)
+        assert offspring  # the sealing process, at least
         child.send_signal(signal.SIGKILL)
         await child.wait()
+    await all_gone(offspring)
     began = time.monotonic()
     async with running(chosen) as server:
         assert time.monotonic() - began < 3
@@ -468,6 +471,21 @@ async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path)
             assert report["duration_ms"] > (SECONDS - 1) * 1000
             left, _ = read_wav((await store.get(f"/recordings/{recording['file']}")).content)
             assert judge(CALLER[: (SECONDS - 1) * 8000], left).faults(seconds=SECONDS - 1) == []
+
+
+def children_of(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def alive(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+async def all_gone(pids: list[str]) -> None:
+    deadline = time.monotonic() + 5
+    while left := [pid for pid in pids if alive(pid)]:
+        assert time.monotonic() < deadline, f"orphans stay: {left}"
+        await asyncio.sleep(0.05)
 
 
 async def next_number(stream: asyncio.StreamReader) -> str:
@@ -486,6 +504,8 @@ async def next_number(stream: asyncio.StreamReader) -> str:
         ({"rtp_port_min": 30000, "rtp_port_max": 30002}, "too few"),
         ({"spool_directory": "/proc/nowhere"}, "spool directory"),
         ({"private_key": "/dev/null"}, "private key"),
+        ({"ng_udp_address": "0.0.0.0"}, "private address"),
+        ({"ng_udp_address": "8.8.8.8"}, "private address"),
     ],
 )
 async def test_a_fault_at_start_is_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
