@@ -1,5 +1,7 @@
 #include "stream.hpp"
 
+#include <cstdlib>
+
 namespace engine {
 
 namespace {
@@ -100,9 +102,8 @@ void Stream::update_jitter(const RtpHeader& header, std::uint32_t clock_rate, Ti
     if (has_transit_ && header.timestamp == last_timestamp_) return;
     const std::uint32_t transit = media_ticks(now, clock_rate) - header.timestamp;
     if (has_transit_) {
-        const auto difference = static_cast<std::int32_t>(transit - transit_);
-        const std::uint64_t distance =
-            difference < 0 ? -static_cast<std::int64_t>(difference) : static_cast<std::uint64_t>(difference);
+        const std::int64_t difference = static_cast<std::int32_t>(transit - transit_);
+        const auto distance = static_cast<std::uint64_t>(std::abs(difference));
         jitter_ = jitter_ + distance - ((jitter_ + 8) >> 4);
     }
     has_transit_ = true;

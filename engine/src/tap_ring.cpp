@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstring>
@@ -39,7 +40,7 @@ bool TapRing::put(const TappedPacket& packet) noexcept {
                         .tap = packet.tap,
                         .arrival = packet.arrival};
     std::memcpy(at(head), &record, sizeof record);
-    std::memcpy(at(head) + sizeof record, packet.datagram.data(), packet.datagram.size());
+    std::copy(packet.datagram.begin(), packet.datagram.end(), at(head) + sizeof record);
     head_.store(head + needed, std::memory_order_release);
     return true;
 }

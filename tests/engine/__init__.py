@@ -1,0 +1,1 @@
+"""The packet engine: its C++ tests, and its promises to Python over real sockets."""
