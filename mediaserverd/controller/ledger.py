@@ -94,6 +94,8 @@ class Ledger:
 
     async def flush(self, limit_s: float) -> None:
         """Give the sender a moment before the process ends; what stays is sent by the next run."""
+        if self.fault:
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self._drained.wait()

@@ -71,6 +71,7 @@ class Switchboard:
         self._legs: dict[Session, tuple[LiveCall, LiveLeg]] = {}
         self._agenda: Agenda[LiveCall] = Agenda()
         self._timer: asyncio.TimerHandle | None = None
+        self._wake_at: float | None = None
         self._pumping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._refusing = ""  # why no new call is taken
@@ -178,7 +179,7 @@ class Switchboard:
         try:
             while outputs := self.endpoint.drain():
                 for output in outputs:
-                    self._take(output)
+                    self._take_guarded(output)
         finally:
             self._pumping = False
         self._arm()
@@ -186,19 +187,27 @@ class Switchboard:
     def _arm(self) -> None:
         """One timer for all transactions and all calls."""
         wanted = min((at for at in (self.endpoint.deadline, self._agenda.deadline) if at is not None), default=None)
-        if self._timer is not None and (wanted is None or self._timer.when() != wanted):
+        if wanted == self._wake_at:
+            return
+        if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
-        if self._timer is None and wanted is not None:
-            self._timer = self._loop.call_at(wanted, self._wake)
+        self._wake_at = wanted
+        self._timer = None if wanted is None else self._loop.call_at(wanted, self._wake)
 
     def _wake(self) -> None:
-        self._timer = None
+        self._timer = self._wake_at = None
         now = self._loop.time()
         self.endpoint.advance(now)
         while (live := self._agenda.due(now)) is not None:
             self._feed(live, on.Woken())
         self.pump()
+
+    def _take_guarded(self, output: Output) -> None:
+        """Faults of calls and requests are caught closer to them; this keeps the loop turning whatever is wrong."""
+        try:
+            self._take(output)
+        except Exception:
+            log.exception("switchboard_fault", output=type(output).__name__)
 
     def _take(self, output: Output) -> None:
         if isinstance(output, Transmit):

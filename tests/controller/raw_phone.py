@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import re
@@ -76,13 +77,14 @@ class RawPhone:
         self._close()
 
     async def _read_stream(self, reader: asyncio.StreamReader) -> None:
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            if head == b"\r\n\r\n":
-                continue
-            found = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
-            body = await reader.readexactly(int(found[1]) if found else 0)
-            self.inbox.put_nowait(read(head + body))
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError):  # the connection ended
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                if head == b"\r\n\r\n":
+                    continue
+                found = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+                body = await reader.readexactly(int(found[1]) if found else 0)
+                self.inbox.put_nowait(read(head + body))
 
     @property
     def contact(self) -> str:
