@@ -277,7 +277,13 @@ class Supervisor:
 
 def _child_environment(notify_address: str) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key != "WATCHDOG_USEC"}
-    return {**kept, "NOTIFY_SOCKET": notify_address, "MEDIASERVERD_SUPERVISOR": str(os.getpid())}
+    return {
+        **kept,
+        "NOTIFY_SOCKET": notify_address,
+        "MEDIASERVERD_SUPERVISOR": str(os.getpid()),
+        # Python's own clean-up after a killed child says so in plain text; the log is JSON, and the death is in it.
+        "PYTHONWARNINGS": "ignore:resource_tracker",
+    }
 
 
 def _signal(child: _Child, number: signal.Signals) -> None:
