@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -13,6 +14,8 @@ from types import TracebackType
 from typing import Final, Self
 
 _LOOK_EVERY_S: Final = 0.05
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
 
 
 class ChildFailed(Exception):
@@ -48,6 +51,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE if pipes else output,
                 stderr=output,
                 start_new_session=True,
+                preexec_fn=_die_with_parent,
             )
         return cls(name, process, log)
 
@@ -111,3 +115,8 @@ class Child:
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+
+def _die_with_parent() -> None:
+    """A test run that is killed takes its children with it."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

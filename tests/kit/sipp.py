@@ -1,85 +1,121 @@
-"""Runs SIPp with the scenarios of this project and tells what went wrong in a readable way."""
+"""SIPp as a child process: one of ``sipp_scenarios/`` on one address, and what became of its calls."""
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-from collections.abc import Iterator, Sequence
+import asyncio
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Self
 
-SCENARIOS = Path(__file__).parents[2] / "sipp_scenarios"
-CALLER_ADDRESS = "127.0.0.2"
-FAR_END_ADDRESS = "127.0.0.3"
-STOP_LIMIT_S = 10.0
+from tests.kit.child import Child
+from tests.kit.g711 import PCMU
+from tests.kit.speech import speech
 
-
-class SippError(AssertionError):
-    """A scenario did not go as it says; the text has SIPp's own error file."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """The station that SIPp calls as."""
-
-    user: str
-    password: str
+SCENARIOS: Final = Path(__file__).parents[2] / "sipp_scenarios"
+_SPEECH_S: Final = 60
 
 
-@dataclass
-class Sipp:
-    """One running SIPp."""
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a run of a scenario came to. ``trouble`` is SIPp's own account of what it did not expect."""
 
-    name: str
-    process: subprocess.Popen[bytes]
-    directory: Path
+    scenario: str
+    status: int
+    created: int
+    successful: int
+    failed: int
+    trouble: str
 
-    def wait(self, limit_s: float) -> None:
-        """Raises SippError unless every call went as the scenario says."""
-        try:
-            status = self.process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise SippError(f"{self.name} did not end within {limit_s:.0f} s\n{self.errors()}") from None
-        if status:
-            raise SippError(f"{self.name}: SIPp exit status {status}\n{self.errors()}")
-
-    def errors(self) -> str:
-        texts = [file.read_text(errors="replace")[:4000] for file in self.directory.glob("*errors.log")]
-        return "\n".join(texts) or (self.directory / "output").read_text(errors="replace")[-2000:]
-
-    def statistics(self) -> dict[str, float]:
-        """The last line of SIPp's statistics file: its column names -> values, where they are numbers."""
-        lines = (self.directory / "statistics.csv").read_text().splitlines()
-        found: dict[str, float] = {}
-        for key, value in zip(lines[0].split(";"), lines[-1].split(";"), strict=False):
-            with contextlib.suppress(ValueError):
-                found[key] = float(value)
+    def faults(self, calls: int) -> list[str]:
+        found = []
+        if self.status or self.failed or self.successful != calls:
+            found.append(
+                f"{self.scenario} ended with {self.status}: {self.successful} of {calls} calls as promised, "
+                f"{self.failed} failed: {self.trouble}"
+            )
         return found
 
 
-@contextlib.contextmanager
-def sipp(scenario: str, server: str, address: str, directory: Path, options: Sequence[str] = ()) -> Iterator[Sipp]:
-    """A scenario on its own loopback address, port 5060, towards a server (address:port). Ended when left."""
-    directory.mkdir(parents=True, exist_ok=True)
-    command = ["sipp", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-i", address, "-p", "5060", "-mi", address]
-    command += ["-nostdin", "-trace_err", "-error_file", str(directory / "errors.log")]
-    command += ["-trace_stat", "-stf", str(directory / "statistics.csv"), "-fd", "1", *options, server]
-    with (directory / "output").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=directory)
-    try:
-        yield Sipp(scenario, process, directory)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(STOP_LIMIT_S)
+class Sipp:
+    """One run. Use as ``async with await Sipp.start(...) as sipp: tally = await sipp.tally()``."""
+
+    def __init__(self, scenario: str, directory: Path, child: Child) -> None:
+        self.scenario = scenario
+        self.directory = directory
+        self._child = child
+
+    @classmethod
+    async def start(
+        cls,
+        directory: Path,
+        scenario: str,
+        server: tuple[str, int],
+        local: tuple[str, int],
+        *,
+        calls: int = 1,
+        service: str = "",
+        users: Sequence[tuple[str, str]] = (),
+        rate: float = 10,
+        at_once: int = 0,
+        hold_ms: int = 2000,
+        timeout_s: int = 60,
+        echo: bool = False,
+        rtp_port: int = 6000,
+    ) -> Self:
+        """``users``: name and password of the stations that call, in turn. ``hold_ms``: of scenarios that say so."""
+        _prepare(directory, users)
+        words = [
+            *("sipp", "-sf", SCENARIOS / f"{scenario}.xml", "-i", local[0], "-p", local[1]),
+            *("-mi", local[0], "-mp", rtp_port),
+            *("-m", calls, "-r", rate, "-l", at_once or calls, "-d", hold_ms),
+            *("-s", service or "unused", "-nostdin", "-timeout", timeout_s, "-timeout_error"),
+            *("-trace_stat", "-stf", directory / "statistics.csv", "-fd", 1),
+            *("-trace_err", "-error_file", directory / "errors.txt"),
+            *(("-inf", directory / "users.csv") if users else ()),
+            *(("-rtp_echo",) if echo else ()),
+            f"{server[0]}:{server[1]}",
+        ]
+        child = await Child.start(scenario, [str(word) for word in words], directory)
+        return cls(scenario, directory, child)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._child.stop()
+
+    async def listening(self) -> None:
+        """Wait until a far end can be called: SIPp says nothing, but its statistics begin then."""
+        async with self._child.patience(10, "to begin"):
+            while not (self.directory / "statistics.csv").exists():
+                if not self._child.running:
+                    raise self._child.failure(f"ended with {self._child.process.returncode}")
+                await asyncio.sleep(0.05)
+
+    async def tally(self, timeout_s: float = 90) -> Tally:
+        status = await self._child.ended(timeout_s)
+        return _read_tally(self.directory, self.scenario, status)
 
 
-def account_file(directory: Path, account: Account) -> Path:
-    """An injection file: field0 is the user, field1 the digest keyword of SIPp."""
+def _prepare(directory: Path, users: Sequence[tuple[str, str]]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    file = directory / "users.csv"
-    credentials = f"[authentication username={account.user} password={account.password}]"
-    file.write_text(f"SEQUENTIAL\n{account.user};{credentials}\n")
-    return file
+    lines = [f"{name};[authentication username={name} password={password}]" for name, password in users]
+    (directory / "users.csv").write_text("\n".join(["SEQUENTIAL", *lines, ""]))
+    (directory / "speech.ulaw").write_bytes(PCMU.encode(speech(3, _SPEECH_S)))
+
+
+def _read_tally(directory: Path, scenario: str, status: int) -> Tally:
+    statistics, errors = directory / "statistics.csv", directory / "errors.txt"
+    last: dict[str, str] = {}
+    if statistics.exists():
+        with statistics.open() as file:
+            last = list(csv.DictReader(file, delimiter=";"))[-1]
+
+    def count(name: str) -> int:
+        return int(last.get(name) or 0)
+
+    trouble = errors.read_text(errors="replace")[:4000] if errors.exists() else ""
+    created = count("TotalCallCreated")
+    return Tally(scenario, status, created, count("SuccessfulCall(C)"), count("FailedCall(C)"), trouble)
