@@ -151,7 +151,7 @@ class Fetcher:
         if server is None:
             await self._answer_unknown_server(segment)
         elif segment.state is SegmentState.STORED or segment.recording_deleted:
-            await self._delete_at_source(server, segment)
+            await self._delete_if_same(server, segment)
         else:
             await self._fetch(server, segment)
 
@@ -178,7 +178,7 @@ class Fetcher:
         await self._database.write(life.begin_fetch, segment, report, key, self._clock())
         fetched = replace(segment, state=SegmentState.FETCHING, size=report.size, sha256=report.sha256, store_key=key)
         await self._copy(server, fetched, report)
-        await self._delete_at_source(server, replace(fetched, state=SegmentState.STORED))
+        await self._delete_at_source(server, fetched)
 
     async def _was_stored(self, segment: Segment) -> bool:
         """Gone at its source, but here already: somebody else deleted it between our store and our row."""
@@ -208,18 +208,23 @@ class Fetcher:
             "recording_stored", **_named(segment), size_bytes=size, reason=report.reason, store_key=segment.store_key
         )
 
-    async def _delete_at_source(self, server: MediaServer, segment: Segment) -> None:
+    async def _delete_if_same(self, server: MediaServer, segment: Segment) -> None:
+        """Deletes at the source what an earlier run stored, after a look that it is still that."""
         try:
             report = await server.client.report(segment.file)
+        except RetrievalFault as fault:
+            if fault.kind is not FaultKind.ABSENT:
+                raise
+        else:
             if report.sha256 != segment.sha256 and not segment.recording_deleted:
                 # Never seen, must never happen: better a file too many than a recording too few.
                 log.error("source_differs_from_stored", **_named(segment))
                 await self._database.write(life.stop_trying, segment)
                 return
-            await server.client.delete(segment.file)
-        except RetrievalFault as fault:
-            if fault.kind is not FaultKind.ABSENT:
-                raise
+        await self._delete_at_source(server, segment)
+
+    async def _delete_at_source(self, server: MediaServer, segment: Segment) -> None:
+        await server.client.delete(segment.file)
         await self._database.write(life.mark_deleted_at_source, segment, self._clock())
 
     # -- what goes wrong -------------------------------------------------------------------------------------------

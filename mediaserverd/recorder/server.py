@@ -68,8 +68,12 @@ class Recorder:
         store = Store(settings.store_url)
         if fault := await store.probe():
             raise StartFault(f"the store {settings.store_url} cannot be written: {fault}; mend it or set store_url")
-        incoming = _incoming_directory(settings)
         database = await Database.open(settings.database_url)
+        try:
+            incoming = _incoming_directory(settings)
+        except StartFault:
+            await database.close()
+            raise
         swap()
         self._running = _Running(settings, database, store, self.media_servers, incoming, ledger_token)
         try:

@@ -7,6 +7,7 @@ changes is one transaction, one fsync. Reads have threads of their own and, in W
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,9 @@ from mediaserverd.process.role import StartFault
 
 READ_THREADS = 4
 BUSY_TIMEOUT_S = 10  # another process (the command line making a token) may hold SQLite's write lock for so long
+
+# Alembic keeps the run under way in module globals.
+_UPGRADING = threading.Lock()
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -68,7 +72,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.connect().execution_options(writes=True) as connection:
+    with _UPGRADING, engine.connect().execution_options(writes=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

@@ -198,7 +198,8 @@ def _started(connection: Connection, segment: Segment, entry: Entry) -> None:
 
 def _failed(connection: Connection, segment: Segment, entry: Entry) -> None:
     if _is_running(segment):
-        _set(connection, entry, state=SegmentState.FAILED, reason=entry.reason[:64], ended_at=entry.at)
+        slug = entry.reason.partition(":")[0].strip()[:64]
+        _set(connection, entry, state=SegmentState.FAILED, reason=slug, ended_at=entry.at)
 
 
 def _ended(connection: Connection, segment: Segment, entry: Entry, now: datetime) -> None:

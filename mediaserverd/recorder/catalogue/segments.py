@@ -189,7 +189,9 @@ def stop_trying(connection: Connection, segment: Segment) -> None:
 
 
 def fail(connection: Connection, segment: Segment, reason: str, now: datetime) -> None:
-    _set(connection, segment.key, state=SegmentState.FAILED, reason=reason[:64], next_attempt_at=None)
+    # Counted by reason: what follows a colon is of this one file, and is kept in the event.
+    slug = reason.partition(":")[0].strip()[:64]
+    _set(connection, segment.key, state=SegmentState.FAILED, reason=slug, next_attempt_at=None)
     add_event(connection, *segment.key, "failed", now, actor=segment.media_server, detail={"reason": reason})
     refresh_recording(connection, segment.recording_id, now)
 
