@@ -157,6 +157,10 @@ class Daemon:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def kill_supervisor(self) -> None:
+        """kill -9 of the whole; what the children then do is theirs."""
+        os.kill(self._child.pid, signal.SIGKILL)
+
     async def came_back(self, role: str, old: int, timeout_s: float = _READY_S) -> None:
         """Wait until another process runs the role and all roles are ready."""
         deadline = time.monotonic() + timeout_s
