@@ -9,5 +9,5 @@ from collections.abc import Callable
 async def until(condition: Callable[[], object], limit_s: float = 10.0) -> None:
     """Returns once the condition holds; TimeoutError when it does not within the limit."""
     async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - what is waited for is in another process or socket
+        while not condition():
             await asyncio.sleep(0.01)

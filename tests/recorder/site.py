@@ -24,7 +24,7 @@ PATIENCE_S = 20.0
 
 async def until_true(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for is on another side of a socket
+        while not condition():
             await asyncio.sleep(0.02)
 
 
