@@ -163,7 +163,8 @@ class StartRecording:
 
 @dataclass(frozen=True, slots=True)
 class WriteLedger:
-    """To the durable outbox, before any later command is carried out."""
+    """To the durable outbox, before any later StartRecording, MediaDelete, WriteLedger or Finished is carried out.
+    Commands towards phones do not wait for it: no disk delays a call."""
 
     entry: LedgerEntry
 

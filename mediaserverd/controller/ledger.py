@@ -149,6 +149,8 @@ class Ledger:
             return str(fault)
         if response.status_code != 200:
             return f"{url} answered {response.status_code}: {response.text[:200]}"
+        if '"rejected"' in response.text[:200]:
+            log.error("ledger_entries_rejected", answer=response.text[:1000])
         return ""
 
     def _note(self, fault: str, entries: int) -> None:
@@ -206,7 +208,7 @@ def _end_running(connection: sqlite3.Connection) -> int:
     at = utc_text(datetime.now(UTC))
     for recording_id, segment in rows:
         entry = {"at": at, "event": "ended", "recording_id": recording_id, "segment": segment}
-        _write(connection, {**entry, "reason": "controller-restart", "duration_ms": 0})
+        _write(connection, {**entry, "reason": "controller-restart", "duration_ms": None})
     return len(rows)
 
 

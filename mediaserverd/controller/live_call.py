@@ -1,6 +1,6 @@
 """One running call between its state machine and the doors: SIP, ng, ledger.
 
-Commands are carried out strictly in order; a ledger entry holds back those behind it until it is on disk. Not
+Commands are carried out in order, but a ledger entry holds back what concerns the recording until it is on disk. Not
 responsible for what should happen (``call.b2bua``), nor for how sessions speak to the call (``leg_events``).
 """
 
@@ -48,7 +48,10 @@ from mediaserverd.protocol.sip.session import Authorize, SessionBusyError
 
 log = structlog.get_logger()
 
-LEDGER_WAIT_S = 2.0  # a disk that is slower than this does not hold up the call; the entry is written all the same
+LEDGER_WAIT_S = 2.0  # a disk that is slower than this does not hold up the recording; the entry is written all the same
+
+# A recording is announced before it starts, and a call is over when its last entry is kept. SIP never waits for a disk.
+_BEHIND_THE_LEDGER = (do.WriteLedger, do.StartRecording, do.MediaDelete, do.Finished)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class LiveCall:
         self._invite = invite
         self._doors = doors
         self._commands: deque[do.Command] = deque()
+        self._behind: deque[do.Command] = deque()  # wait for the entry that is held
         self._held = False  # a ledger entry is on its way to the disk
         self._working = False
         self._progressed = False
@@ -125,6 +129,7 @@ class LiveCall:
         """The call's own code is at fault: end all that it may hold, without asking it."""
         self.over = True
         self._commands.clear()
+        self._behind.clear()
         for leg in self.legs.values():
             self._hang_up(leg, 500, reason)
         for server in self.servers:
@@ -146,10 +151,20 @@ class LiveCall:
             return
         self._working = True
         try:
-            while self._commands and not self._held:
-                self._carry_out(self._commands.popleft())
+            while self._commands:
+                command = self._commands.popleft()
+                if (self._held or self._behind) and isinstance(command, _BEHIND_THE_LEDGER):
+                    self._behind.append(command)
+                else:
+                    self._carry_out(command)
         finally:
             self._working = False
+
+    def _let_go(self) -> None:
+        """The ledger entry is on disk: what waited behind it goes on, up to the next one."""
+        self._held = False
+        while self._behind and not self._held:
+            self._carry_out(self._behind.popleft())
 
     def _carry_out(self, command: do.Command) -> None:
         match command:
@@ -323,8 +338,7 @@ class LiveCall:
                 await asyncio.shield(self._write(entry))
         except TimeoutError:
             log.error("ledger_slow", call_id=self.id, waited_s=LEDGER_WAIT_S)
-        self._held = False
-        self._work()
+        self._let_go()
 
     async def _write(self, entry: LedgerEntry) -> None:
         match entry:

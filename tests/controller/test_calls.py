@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import client_context
+from tests.controller.raw_ng import ask_media
 from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
 from tests.controller.site import Site, controller_settings
 from tests.controller.test_ledger import ListeningRecorder
@@ -344,6 +345,46 @@ async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monke
         second = carol.start_call("102")
         await second.invite(carol.sdp())
         await bob.next("INVITE")
+
+
+async def test_a_slow_disk_delays_the_recording_but_never_the_call(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with _stage(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        append, disk = stage.controller._ledger.append, asyncio.Event()
+
+        async def slow(document: Mapping[str, object]) -> int:
+            await disk.wait()
+            return await append(document)
+
+        monkeypatch.setattr(stage.controller._ledger, "append", slow)
+        call, _, _ = await _talk(alice, bob)
+        assert await ask_media("list") == {"result": "ok", "calls": [next(iter(stage.controller._switchboard.calls))]}
+        assert list(site.directory.glob("spool/*.spool")) == []
+        disk.set()
+        await until(lambda: ("started",) in stage.ledger("event"))
+        call.send("BYE")
+        await alice.next(200)
+        await until(lambda: len(stage.recorder.entries) == 3)
+        assert [event for (event,) in stage.ledger("event")] == ["expected", "started", "ended"]
+
+
+async def test_what_an_earlier_run_left_on_a_media_server_is_ended_when_the_controller_is_back(site: Site) -> None:
+    sdp = RawPhone("x").sdp()
+    async with _stage(site) as stage:
+        await stage.controller.stop()
+        for call_id in ("ctl-0123456789abcdef", "proxy-0123"):
+            offered = await ask_media("offer", **{"call-id": call_id, "from-tag": "caller", "sdp": sdp})
+            assert offered["result"] == "ok"
+        again = Controller(controller_settings(site))
+        await again.start()
+        await until(lambda: not again._not_ready())
+        for _ in range(50):
+            calls = (await ask_media("list"))["calls"]
+            if calls == ["proxy-0123"]:
+                break
+            await asyncio.sleep(0.05)
+        assert calls == ["proxy-0123"]
+        await again.stop()
 
 
 async def test_a_line_is_dialled_with_credentials_and_rewritten_digits(site: Site) -> None:
