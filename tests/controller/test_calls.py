@@ -5,88 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
 from mediaserverd.controller.server import Controller
-from mediaserverd.media.server import MediaServer
-from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import client_context
 from tests.controller.raw_ng import ask_media
 from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
 from tests.controller.site import Site, controller_settings
-from tests.controller.test_ledger import ListeningRecorder
+from tests.controller.stage import stage_of
 from tests.controller.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
-
-
-def _media_settings(site: Site) -> MediaSettings:
-    spool = site.directory / "spool"
-    spool.mkdir(exist_ok=True)
-    tls = site.server_tls
-    return MediaSettings(
-        name="m1", rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", spool_directory=spool,
-        ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
-        certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
-        disk_floor_bytes=0,
-    )  # fmt: skip
-
-
-class Stage:
-    """A running site."""
-
-    def __init__(self, site: Site, controller: Controller, recorder: ListeningRecorder) -> None:
-        self.site = site
-        self.controller = controller
-        self.recorder = recorder
-        self._client = httpx.AsyncClient(
-            base_url="http://127.0.0.1:9501", trust_env=False,
-            headers={"Authorization": f"Bearer {site.token('control')}"},
-        )  # fmt: skip
-
-    async def get(self, path: str) -> Any:
-        return (await self._client.get(path)).json()
-
-    async def running(self) -> int:
-        return len((await self.get("/control/calls"))["running"])
-
-    def ledger(self, *keys: str) -> list[tuple[Any, ...]]:
-        return [tuple(entry.get(key) for key in keys) for entry in self.recorder.entries]
-
-    async def phone(self, name: str, transport: str = "udp") -> RawPhone:
-        tls = client_context(self.site.authority) if transport == "tls" else None
-        server = ("127.0.0.1", 5061 if transport == "tls" else 5060)
-        phone = await RawPhone(name, transport=transport, server=server).open(tls)
-        assert (await phone.register()).status == 200
-        return phone
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
-@asynccontextmanager
-async def _stage(site: Site, **given: object) -> AsyncIterator[Stage]:
-    async with AsyncExitStack() as stack:
-        recorder = ListeningRecorder(site, 8443, controller="ctl")
-        await recorder.server.start()
-        stack.push_async_callback(recorder.server.stop)
-        media = MediaServer(_media_settings(site))
-        await media.start()
-        stack.push_async_callback(media.stop)
-        controller = Controller(controller_settings(site, **given))
-        await controller.start()
-        stack.push_async_callback(controller.stop)
-        stage = Stage(site, controller, recorder)
-        stack.push_async_callback(stage.close)
-        await until(lambda: not controller._not_ready())
-        yield stage
 
 
 def _port(sdp: str) -> int:
@@ -111,7 +44,7 @@ async def _talk(alice: RawPhone, bob: RawPhone, number: str = "102") -> tuple[Ou
 
 @pytest.mark.parametrize(("first", "second"), [("udp", "udp"), ("tcp", "udp"), ("tls", "tcp"), ("udp", "tls")])
 async def test_two_phones_talk_through_the_media_server_and_it_is_recorded(site: Site, first: str, second: str) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice", first), await stage.phone("bob", second)
         with capture_logs() as logs:
             call, invite, answer = await _talk(alice, bob)
@@ -142,7 +75,7 @@ async def test_two_phones_talk_through_the_media_server_and_it_is_recorded(site:
 
 
 async def test_the_caller_gives_up_and_the_called_phone_stops_ringing(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call = alice.start_call("102")
         await call.invite(alice.sdp())
@@ -162,7 +95,7 @@ async def test_the_caller_gives_up_and_the_called_phone_stops_ringing(site: Site
 
 @pytest.mark.parametrize(("status", "reason"), [(486, "Busy Here"), (603, "Decline")])
 async def test_a_phone_that_says_no_is_heard_by_the_caller(site: Site, status: int, reason: str) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call = alice.start_call("102")
         await call.invite(alice.sdp())
@@ -174,7 +107,7 @@ async def test_a_phone_that_says_no_is_heard_by_the_caller(site: Site, status: i
 
 
 async def test_who_is_not_known_or_not_there_is_404_or_480_and_logged_once(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice = await stage.phone("alice")
         with capture_logs() as logs:
             for number, status in (("999", 404), ("102", 480)):
@@ -187,7 +120,7 @@ async def test_who_is_not_known_or_not_there_is_404_or_480_and_logged_once(site:
 
 
 async def test_hold_and_resume_cross_the_call_with_our_own_session(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call, _, answer = await _talk(alice, bob)
         for direction, mirrored in (("sendonly", "recvonly"), ("sendrecv", "sendrecv")):
@@ -205,7 +138,7 @@ async def test_hold_and_resume_cross_the_call_with_our_own_session(site: Site) -
 
 
 async def test_an_info_crosses_with_its_body_and_its_answer(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call, _, _ = await _talk(alice, bob)
         call.cseq += 1
@@ -221,7 +154,7 @@ async def test_an_info_crosses_with_its_body_and_its_answer(site: Site) -> None:
 
 
 async def test_a_late_offer_is_carried_through_both_sides(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call = alice.start_call("102")
         await call.invite("")
@@ -237,7 +170,7 @@ async def test_a_late_offer_is_carried_through_both_sides(site: Site) -> None:
 
 
 async def test_a_workgroup_rings_all_and_the_first_who_answers_has_the_call(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob, carol = [await stage.phone(name) for name in ("alice", "bob", "carol")]
         call = alice.start_call("200")
         await call.invite(alice.sdp())
@@ -259,7 +192,7 @@ async def test_a_workgroup_rings_all_and_the_first_who_answers_has_the_call(site
 
 
 async def test_an_invite_with_no_hops_left_and_one_that_comes_back_are_refused(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice = await stage.phone("alice")
         bob = await stage.phone("bob")
         call = alice.start_call("102")
@@ -278,7 +211,7 @@ async def test_an_invite_with_no_hops_left_and_one_that_comes_back_are_refused(s
 
 
 async def test_calls_over_the_limit_and_calls_while_draining_are_503_and_running_ones_go_on(site: Site) -> None:
-    async with _stage(site, max_calls=1) as stage:
+    async with stage_of(site, max_calls=1) as stage:
         alice, bob, carol = [await stage.phone(name) for name in ("alice", "bob", "carol")]
         call, _, _ = await _talk(alice, bob)
         second = carol.start_call("101")
@@ -297,7 +230,7 @@ async def test_calls_over_the_limit_and_calls_while_draining_are_503_and_running
 
 
 async def test_a_stop_ends_running_calls_on_both_sides_and_their_recordings(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         await _talk(alice, bob)
         await until(lambda: ("started",) in stage.ledger("event"))
@@ -309,7 +242,7 @@ async def test_a_stop_ends_running_calls_on_both_sides_and_their_recordings(site
 
 async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site: Site) -> None:
     async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(_stage(site))
+        stage = await stack.enter_async_context(stage_of(site))
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         await _talk(alice, bob)
         await until(lambda: ("started",) in stage.ledger("event"))
@@ -323,7 +256,7 @@ async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site
 
 
 async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         call, _, _ = await _talk(alice, bob)
         carol = await stage.phone("carol")
@@ -348,7 +281,7 @@ async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monke
 
 
 async def test_a_slow_disk_delays_the_recording_but_never_the_call(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         append, disk = stage.controller._ledger.append, asyncio.Event()
 
@@ -370,7 +303,7 @@ async def test_a_slow_disk_delays_the_recording_but_never_the_call(site: Site, m
 
 async def test_what_an_earlier_run_left_on_a_media_server_is_ended_when_the_controller_is_back(site: Site) -> None:
     sdp = RawPhone("x").sdp()
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         await stage.controller.stop()
         for call_id in ("ctl-0123456789abcdef", "proxy-0123"):
             offered = await ask_media("offer", **{"call-id": call_id, "from-tag": "caller", "sdp": sdp})
@@ -392,7 +325,7 @@ async def test_a_line_is_dialled_with_credentials_and_rewritten_digits(site: Sit
         "name": "carrier", "address": "127.0.0.1:5080", "transport": "udp", "numbers": ["0[1-9]*"],
         "strip_digits": 1, "add_prefix": "+49", "username": "trunk", "password": "pw",
     }  # fmt: skip
-    async with _stage(site, lines=[line]) as stage:
+    async with stage_of(site, lines=[line]) as stage:
         alice = await stage.phone("alice")
         carrier = await RawPhone("trunk", password="pw", port=5080).open()
         call = alice.start_call("030123")
@@ -419,7 +352,7 @@ async def test_a_line_is_dialled_with_credentials_and_rewritten_digits(site: Sit
 
 async def test_the_next_address_of_a_line_is_tried_when_one_cannot_be_reached(site: Site) -> None:
     line = {"name": "carrier", "address": "carrier.test:5085", "transport": "tcp", "numbers": ["0*"]}
-    async with _stage(site, lines=[line]) as stage:
+    async with stage_of(site, lines=[line]) as stage:
         alice = await stage.phone("alice")
         stage.controller._switchboard._resolver._hosts["carrier.test"] = ["127.0.0.1", "::1"]
         arrived: asyncio.Queue[bytes] = asyncio.Queue()
@@ -439,7 +372,7 @@ async def test_the_next_address_of_a_line_is_tried_when_one_cannot_be_reached(si
 
 
 async def test_a_phone_that_comes_back_on_a_new_connection_keeps_its_call(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob", "tcp")
         call, _, _ = await _talk(alice, bob)
         bob.close()
@@ -453,7 +386,7 @@ async def test_a_phone_that_comes_back_on_a_new_connection_keeps_its_call(site: 
 
 async def test_a_trusted_line_calls_in_without_digest_and_a_stranger_does_not(site: Site) -> None:
     line = {"name": "carrier", "address": "127.0.0.1:5080", "trusted_addresses": ["127.0.0.1"], "inbound_to": "102"}
-    async with _stage(site, lines=[line]) as stage:
+    async with stage_of(site, lines=[line]) as stage:
         bob = await stage.phone("bob")
         carrier = await RawPhone("+4930999").open()
         call = carrier.start_call("whatever")
@@ -467,7 +400,7 @@ async def test_a_trusted_line_calls_in_without_digest_and_a_stranger_does_not(si
 
 
 async def test_a_reload_swaps_stations_and_policies_and_refuses_what_is_wrong(site: Site) -> None:
-    async with _stage(site) as stage:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         settings = controller_settings(site, initiation={"policies": []}, name="other")
         assert await stage.controller.reload(settings) == ["name"]

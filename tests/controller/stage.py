@@ -1,0 +1,80 @@
+"""A running site for call tests: the controller, the real media server and a listening recorder in one process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import httpx
+
+from mediaserverd.controller.server import Controller
+from mediaserverd.media.server import MediaServer
+from mediaserverd.media.settings import MediaSettings
+from mediaserverd.process.tls import client_context
+from tests.controller.raw_phone import RawPhone
+from tests.controller.site import Site, controller_settings
+from tests.controller.test_ledger import ListeningRecorder
+from tests.controller.waiting import until
+
+
+def _media_settings(site: Site) -> MediaSettings:
+    spool = site.directory / "spool"
+    spool.mkdir(exist_ok=True)
+    tls = site.server_tls
+    return MediaSettings(
+        name="m1", rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", spool_directory=spool,
+        ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
+        certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
+        disk_floor_bytes=0,
+    )  # fmt: skip
+
+
+class Stage:
+    """A running site."""
+
+    def __init__(self, site: Site, controller: Controller, recorder: ListeningRecorder) -> None:
+        self.site = site
+        self.controller = controller
+        self.recorder = recorder
+        self._client = httpx.AsyncClient(
+            base_url="http://127.0.0.1:9501", trust_env=False,
+            headers={"Authorization": f"Bearer {site.token('control')}"},
+        )  # fmt: skip
+
+    async def get(self, path: str) -> Any:
+        return (await self._client.get(path)).json()
+
+    async def running(self) -> int:
+        return len((await self.get("/control/calls"))["running"])
+
+    def ledger(self, *keys: str) -> list[tuple[Any, ...]]:
+        return [tuple(entry.get(key) for key in keys) for entry in self.recorder.entries]
+
+    async def phone(self, name: str, transport: str = "udp") -> RawPhone:
+        tls = client_context(self.site.authority) if transport == "tls" else None
+        server = ("127.0.0.1", 5061 if transport == "tls" else 5060)
+        phone = await RawPhone(name, transport=transport, server=server).open(tls)
+        assert (await phone.register()).status == 200
+        return phone
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+@asynccontextmanager
+async def stage_of(site: Site, **given: object) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
+        recorder = ListeningRecorder(site, 8443, controller="ctl")
+        await recorder.server.start()
+        stack.push_async_callback(recorder.server.stop)
+        media = MediaServer(_media_settings(site))
+        await media.start()
+        stack.push_async_callback(media.stop)
+        controller = Controller(controller_settings(site, **given))
+        await controller.start()
+        stack.push_async_callback(controller.stop)
+        stage = Stage(site, controller, recorder)
+        stack.push_async_callback(stage.close)
+        await until(lambda: not controller._not_ready())
+        yield stage
