@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -75,6 +76,7 @@ def run_role(name: str, config: Config) -> int:
     """Runs one role until it is told to stop. Returns the exit status."""
     configure_logging(name, config.log_level, console=config.log_console)
     _die_with_parent()
+    _raise_descriptor_limit()
     try:
         prepare_host(config)
         uvloop.run(_RoleRun(name, config).run())
@@ -90,6 +92,12 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(os.environ["MEDIASERVERD_SUPERVISOR"]):
             sys.exit("the supervisor is gone")
+
+
+def _raise_descriptor_limit() -> None:
+    """As far as the system lets us: a media session takes four sockets, and running out of them loses calls."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _RoleRun:

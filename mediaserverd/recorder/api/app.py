@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request
+from fastapi_offline import FastAPIOffline
 
 from mediaserverd.recorder.api import problems
 from mediaserverd.recorder.api.access import Access
@@ -19,7 +20,8 @@ DESCRIPTION = """Recordings of calls: find them, listen, delete. Every request n
 
 
 def make_app(recordings: RecordingRoutes, audio: AudioRoutes, ledger: LedgerDoor, access: Access) -> FastAPI:
-    app = FastAPI(
+    # The page of the API with its scripts from this host: FastAPI's own loads them from the internet.
+    app = FastAPIOffline(
         title="mediaserverd recorder", description=DESCRIPTION, version=version("mediaserverd"), redoc_url=None
     )
     problems.install(app)
