@@ -142,7 +142,7 @@ async def test_every_side_sends_exactly_as_many_packets_as_it_was_told() -> None
 async def test_packets_leave_fifty_times_a_second() -> None:
     async with relay_floor(10) as (_, targets):
         result = await run_rtp_load(targets, 2.0, warm_up_s=1.0)
-    assert 1.9 < result.seconds < 2.5
+    assert 1.9 < result.seconds < 3.0
     assert result.sent == 2000
     assert result.latency_us.count == 1000  # the second half
 
