@@ -30,26 +30,22 @@ $(VENV)/.apt-test:
 	@mkdir -p $(VENV) && touch $@
 
 $(BIN)/python: | $(VENV)/.apt-build
-	@echo "==> Python environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mediaserverd needs Python 3.11 or newer; set PYTHON=")'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --upgrade pip
+	@scripts/step "Python environment in $(VENV)" $(PYTHON) -m venv --upgrade-deps $(VENV)
 
 $(VENV)/.build-tools: $(BIN)/python
-	@echo "==> build tools"
-	@$(BIN)/pip install --progress-bar on --quiet 'scikit-build-core>=1.0' 'nanobind>=2.9' 'cmake>=3.26' ninja
+	@scripts/step "build tools" $(BIN)/pip install 'scikit-build-core>=1.0' 'nanobind>=2.9' 'cmake>=3.26' ninja
 	@touch $@
 
 ENGINE_SOURCES := $(shell find engine -name '*.cpp' -o -name '*.hpp' -o -name 'CMakeLists.txt')
 
 $(VENV)/.engine: $(VENV)/.build-tools pyproject.toml $(ENGINE_SOURCES)
-	@echo "==> mediaserverd and its packet engine (the first build takes a minute)"
-	@$(BIN)/pip install --quiet --no-build-isolation --editable .
+	@scripts/step "libraries, and the packet engine (its first build takes a minute)" \
+		$(BIN)/pip install --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.engine $(VENV)/.apt-test pyproject.toml
-	@echo "==> test tools"
-	@$(BIN)/pip install --quiet --no-build-isolation --editable '.[test]'
+	@scripts/step "test tools" $(BIN)/pip install --no-build-isolation --editable '.[test]'
 	@touch $@
 
 engine: ## rebuild the packet engine
