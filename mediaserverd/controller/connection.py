@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         self._spoke = False
         self.was_opened = False
         self._reason = "closed by the peer"
+        self.fault = ""  # in one word, when the peer is to blame for the end
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +80,7 @@ class Connection(asyncio.Protocol):
             self._owner.sip_malformed(self.flow, error)
             if error.request is not None:
                 self.send(error.request.response(error.status, error.reason, headers=error.headers).encode())
+            self.fault = "malformed"
             self.close(f"not SIP: {error}")
             return
         if not self._framer.is_mid_message:
@@ -102,7 +104,7 @@ class Connection(asyncio.Protocol):
             return False
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > WRITE_LIMIT:
-            self._reason = f"the peer leaves {WRITE_LIMIT} bytes unread"
+            self.fault, self._reason = "unread", f"the peer leaves {WRITE_LIMIT} bytes unread"
             self._transport.abort()
             return False
         return True
@@ -127,10 +129,12 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         quiet_s = self._times.idle_s if self._spoke else self._times.silent_s
         deadline, reason = self._last_message + quiet_s, f"silent for {quiet_s:g} s"
+        fault = "" if self._spoke else "silent"
         if self._message_began is not None and self._message_began + self._times.message_s < deadline:
             deadline = self._message_began + self._times.message_s
-            reason = f"a message was not complete within {self._times.message_s:g} s"
+            fault, reason = "slow", f"a message was not complete within {self._times.message_s:g} s"
         if deadline <= self._loop.time():
+            self.fault = fault
             self.close(reason)
         else:
             self._timer = self._loop.call_at(deadline, self._watch)

@@ -16,6 +16,11 @@ sip_received = Counter("mediaserverd_sip_received", "SIP messages received", ["k
 sip_sent = Counter("mediaserverd_sip_sent", "SIP messages sent", ["kind"])
 sip_malformed = Counter("mediaserverd_sip_malformed", "Datagrams and stream messages that are not SIP", ["transport"])
 sip_refused_connections = Counter("mediaserverd_sip_refused_connections", "Connections over a limit", ["limit"])
+sip_faulty_connections = Counter(
+    "mediaserverd_sip_faulty_connections",
+    "Connections that were closed for what the peer did or failed to do",
+    ["fault"],
+)
 sip_connections = Gauge("mediaserverd_sip_connections", "Open SIP connections", ["transport"])
 sip_dropped = Counter("mediaserverd_sip_dropped", "Messages that could not be sent", ["reason"])
 registrations = Gauge("mediaserverd_registrations", "Contacts that are registered")

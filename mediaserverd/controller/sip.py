@@ -39,6 +39,9 @@ ACCEPT_PAUSE_S = 0.5  # after the system had no descriptor left
 STOP_TIMEOUT_S = 1.5
 
 
+_LIMITS = {"all": "this controller has as many connections as it takes", "source": "too many from one address"}
+
+
 @dataclass(frozen=True, slots=True)
 class SipLimits:
     connections: int = 20_000  # in all; each costs a descriptor and about 20 KB
@@ -62,6 +65,7 @@ class SipSockets:
         self._events = events
         self._limits = limits or SipLimits()
         self._complaints = Complaints("sip_malformed")
+        self._refusals = Complaints("sip_connection_refused")
         self._udp: asyncio.DatagramTransport | None = None
         self._listeners: list[socket.socket] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -163,6 +167,7 @@ class SipSockets:
                 continue
             if limit := self._over_limit(remote[0]):
                 metrics.sip_refused_connections.labels(limit).inc()
+                self._refusals.note(remote[0], _LIMITS[limit], transport)
                 accepted.close()
                 continue
             self._count(remote[0], 1)  # from here to its end, TLS handshake included
@@ -184,7 +189,8 @@ class SipSockets:
             )
         except (OSError, ssl.SSLError, TimeoutError) as fault:
             accepted.close()
-            self._complaints.note(remote[0], f"{transport}: {fault}", transport)
+            metrics.sip_faulty_connections.labels("handshake").inc()
+            self._refusals.note(remote[0], f"no connection came of it: {fault or type(fault).__name__}", transport)
         finally:
             if not connection.was_opened:
                 self._count(remote[0], -1)
@@ -305,6 +311,10 @@ class SipSockets:
         if self._by_remote.get((flow.transport, flow.remote)) is connection:
             del self._by_remote[flow.transport, flow.remote]
         metrics.sip_connections.labels(flow.transport).dec()
+        if connection.fault:
+            metrics.sip_faulty_connections.labels(connection.fault).inc()
+            if connection.fault != "malformed":  # that has been told already, with what was wrong
+                self._refusals.note(flow.remote[0], reason, flow.transport)
         log.debug("sip_connection_closed", remote=flow.remote, transport=flow.transport, reason=reason)
         self._events.sip_unreachable(flow, reason)
 

@@ -287,7 +287,7 @@ class Switchboard:
             self._reply(received, proven.status, headers=proven.headers)
             return
         answer = self._registrar.register(request, source, proven)
-        self._reply(received, answer.status, answer.reason, answer.headers)
+        self._reply(received, answer.status, answer.reason, answer.headers, proven=True)
         if source.connection is not None and answer.status == 200:
             self._move_sessions(proven.name, source)
 
@@ -323,7 +323,7 @@ class Switchboard:
                 assert_never(admitted)
 
     def _decline(self, received: RequestReceived, declined: Declined) -> None:
-        self._reply(received, declined.status, declined.reason)
+        self._reply(received, declined.status, declined.reason, proven=True)
         metrics.calls_ended.labels("declined").inc()
         log.info(
             "call_ended",
@@ -344,9 +344,17 @@ class Switchboard:
         self._guard(live, lambda: live.begin(admitted.setup.calling.station, session))
 
     def _reply(
-        self, received: RequestReceived, status: int, reason: str = "", headers: Iterable[tuple[str, object]] = ()
+        self,
+        received: RequestReceived,
+        status: int,
+        reason: str = "",
+        headers: Iterable[tuple[str, object]] = (),
+        *,
+        proven: bool = False,
     ) -> None:
-        self.endpoint.reply(received.transaction, status, self._loop.time(), reason=reason, headers=headers)
+        """``proven``: we know who asks. Others are answered once, unless they are in a call."""
+        once = not proven and received.session not in self._legs
+        self.endpoint.reply(received.transaction, status, self._loop.time(), reason=reason, headers=headers, once=once)
 
     # The calls
 

@@ -223,8 +223,13 @@ class Endpoint:
         headers: Iterable[tuple[str, object]] = (),
         body: bytes = b"",
         content_type: str = "application/sdp",
+        once: bool = False,
     ) -> None:
-        """Answer a request. To tag and Contact are added where they are due. Too late an answer is dropped."""
+        """Answer a request. To tag and Contact are added where they are due. Too late an answer is dropped.
+
+        ``once``: for a final answer to a sender that has not proven who it is. Nothing is kept and nothing repeated
+        (RFC 3261 26.3.2.4), so that a flood costs us no memory and a forged source address its owner one message.
+        """
         if not transaction.to_tag:
             transaction.to_tag = transaction.session.local_tag if transaction.session else self._tokens()
         headers = with_type(headers, body, content_type)
@@ -233,6 +238,8 @@ class Endpoint:
             transaction.session.respond(transaction, made, now)
         else:
             self._layer.respond(transaction, made, now)
+        if once:
+            self._layer.forget(transaction, now)
 
     def hop_refusal(self, request: Request) -> int | None:
         """The status to refuse a request with before it is sent on: 483 it has no hops left, 482 it goes round.

@@ -15,6 +15,8 @@ Where the tables say more, or something else, than the RFCs:
   which no CANCEL may be sent, ``CANCELLING`` waits for the final response, but not longer than 64*T1.
 - A non-INVITE request that its user leaves unanswered is forgotten after 64*T1 (RFC 4320: nobody waits for the answer
   any more), so that a fault in one user cannot collect transactions.
+- A server may be told to forget a request that it refused: RFC 3261 26.3.2.4 wants a stranger challenged once, without
+  repetitions, because the address that they go to may be a victim's.
 - An INVITE that is neither answered nor given up has no timer here: how long a phone may ring is the user's decision.
 - A transport error after the final response is not reported: the user has been told how the request ended.
 """
@@ -76,6 +78,7 @@ class Event(Enum):
     ACK = auto()
     CANCEL = auto()  # the user gives up
     UNREACHABLE = auto()  # the transport could not deliver
+    FORGET = auto()  # the final response is not to be repeated, nor remembered
     # Named as in RFC 3261 table 4 and RFC 6026; the words are ours where the RFC has no letter.
     TIMER_A = auto()
     TIMER_B = auto()
@@ -228,6 +231,7 @@ INVITE_SERVER = Rules(
         (S.COMPLETED, E.SUCCESS): (S.COMPLETED, ()),
         (S.COMPLETED, E.FAILURE): (S.COMPLETED, ()),
         (S.COMPLETED, E.UNREACHABLE): (S.TERMINATED, ()),
+        (S.COMPLETED, E.FORGET): (S.TERMINATED, ()),
         (S.COMPLETED, E.TIMER_G): (S.COMPLETED, (A.REPEAT,)),
         (S.COMPLETED, E.TIMER_H): (S.TERMINATED, ()),
         (S.CONFIRMED, E.REQUEST): (S.CONFIRMED, ()),
@@ -272,6 +276,7 @@ NON_INVITE_SERVER = Rules(
         (S.COMPLETED, E.SUCCESS): (S.COMPLETED, ()),
         (S.COMPLETED, E.FAILURE): (S.COMPLETED, ()),
         (S.COMPLETED, E.UNREACHABLE): (S.TERMINATED, ()),
+        (S.COMPLETED, E.FORGET): (S.TERMINATED, ()),
         (S.COMPLETED, E.TIMER_J): (S.TERMINATED, ()),
     },
 )

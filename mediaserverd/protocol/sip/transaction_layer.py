@@ -206,6 +206,11 @@ class TransactionLayer:
             actions = transaction.machine.feed(Event.of_status(response.status), now)
             self._run_server(transaction, actions, response, now)
 
+    def forget(self, transaction: ServerTransaction, now: float) -> None:
+        """Repeat its refusal no more; a copy of the request is then a new request."""
+        if transaction.machine.state is State.COMPLETED:
+            self._run_server(transaction, transaction.machine.feed(Event.FORGET, now), None, now)
+
     def _run_server(
         self, transaction: ServerTransaction, actions: Iterable[Action], response: Response | None, now: float
     ) -> None:

@@ -184,6 +184,19 @@ def test_a_call_that_is_up_can_end_when_there_are_too_many_transactions() -> Non
     assert answers(subject) == [200]
 
 
+@pytest.mark.parametrize(("method", "status"), [("INVITE", 407), ("REGISTER", 401)])
+def test_a_stranger_is_answered_once_and_nothing_is_kept_of_it(method: str, status: int) -> None:
+    subject = endpoint()
+    for now in (0.0, 0.5):  # a copy is a new request: the first answer may have been lost
+        subject.receive_bytes(wire(method), UDP, now)
+        subject.reply(received(subject).transaction, status, now, once=True)
+        assert answers(subject) == [status]
+    assert subject.transactions == subject.sessions == 0
+    subject.advance(100.0)
+    subject.receive_bytes(wire("ACK", to="<sip:bob@192.0.2.10>;tag=t0"), UDP, 100.0)
+    assert subject.drain() == []
+
+
 @pytest.mark.parametrize("method", ["BYE", "INFO", "UPDATE", "INVITE", "OPTIONS", "NOTIFY"])
 def test_a_request_in_a_dialog_that_does_not_exist_gets_481(method: str) -> None:
     subject = endpoint()
