@@ -40,6 +40,7 @@ class Call:
 
     number: int
     begun_at: float
+    hold_s: float | None = None  # from the answer to its end; None: until it is ended
     session: Session | None = None
     challenged_at: float | None = None
     answered_at: float | None = None
@@ -148,19 +149,15 @@ class Caller:
             caller._socket.close()
 
     async def place(self, count: int, rate_per_s: float, *, hold_s: float | None = None) -> SetUps:
-        """Place calls, evenly spaced, and wait until each is up or has failed. ``hold_s``: hang each up after it."""
+        """Place calls, evenly spaced, and wait until each is up or has failed. ``hold_s``: from answer to end."""
         placed: list[Call] = []
         late_s = 0.0
         start, cpu = time.perf_counter(), time.process_time()
-        loop = asyncio.get_running_loop()
         for index in range(count):
             due = start + index / rate_per_s
             await asyncio.sleep(due - time.perf_counter())
             late_s = max(late_s, time.perf_counter() - due)
-            call = self._dial()
-            placed.append(call)
-            if hold_s is not None:
-                loop.call_later(hold_s, self._hang_up, call)
+            placed.append(self._dial(hold_s))
         await _until(lambda: not any(call.is_pending for call in placed), _ANSWERED_WITHIN_S)
         used = time.process_time() - cpu
         for call in placed:
@@ -176,7 +173,7 @@ class Caller:
             await asyncio.sleep(start + index / rate_per_s - time.perf_counter())
             self._hang_up(call)
 
-    def _dial(self) -> Call:
+    def _dial(self, hold_s: float | None) -> Call:
         number, self._next = self._next, self._next + 1
         host, port = self._account.host, self._account.port
         own = Uri("sip", self._account.user, None, host, port)
@@ -192,7 +189,7 @@ class Caller:
             ]
         )
         invite = Request("INVITE", dialled, headers, _sdp(number, "caller"))
-        call = self.calls[number] = Call(number, time.perf_counter())
+        call = self.calls[number] = Call(number, time.perf_counter(), hold_s)
         call.session = self._socket.endpoint.invite(
             invite,
             self._socket.flow,
@@ -225,6 +222,8 @@ class Caller:
                 if 200 <= response.status < 300 and call.answered_at is None:
                     call.answered_at = time.perf_counter()
                     call.media = Media.parse(response.body)
+                    if call.hold_s is not None:
+                        asyncio.get_running_loop().call_later(call.hold_s, self._hang_up, call)
             case RequestReceived(transaction=transaction, request=request):
                 number = self._by_session[output.session].number if output.session in self._by_session else 0
                 body = _sdp(number, "caller") if request.body else b""
