@@ -25,7 +25,7 @@ class Recording:
     def __init__(self, order: RecordingOrder, setup: CallSetup, emit: Callable[[Command], None]) -> None:
         self.order = order
         self.state = RecordingState.IDLE
-        self.outcome = ""  # "recorded", or why not
+        self.outcome = ""  # "recorded", or why not or not in full
         self.segment = 0
         self._setup = setup
         self._emit = emit
@@ -88,6 +88,8 @@ class Recording:
             self._ended = self._ended or (reason, now)
         elif self.state is RecordingState.RUNNING:
             self.state = RecordingState.OVER
+            if reason in (EndReason.RECORDING_BROKEN, EndReason.MEDIA_SERVER_LOST):
+                self.outcome = f"broken off: {reason.value}"
             duration_ms = max(0, round((now - self._asked_at) * 1000))
             self._emit(WriteLedger(Ended(self.order.recording_id, self.segment, reason, duration_ms)))
 

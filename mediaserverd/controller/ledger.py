@@ -1,7 +1,8 @@
 """The durable outbox of what is expected to be recorded, and the sender to the recorder (docs/wire.md 3).
 
 An entry is on disk before ``append`` returns; it leaves the disk when the recorder has accepted it. Calls never wait
-for the recorder. Not responsible for deciding what is recorded.
+for the recorder. What a full disk does not take is kept in memory and written as soon as there is room: until then it
+is lost if the process dies, and known to nobody. Not responsible for deciding what is recorded.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mediaserverd.process.tokens import read_token
 
 log = structlog.get_logger()
 
+UNWRITTEN_LIMIT = 20_000  # entries in memory while the disk takes none: 10 MB, and hours of most sites' calls
 BATCH_LIMIT = 200  # entries in one POST; bounds the body
 FIRST_RETRY_S = 0.25
 LAST_RETRY_S = 15.0  # a recorder that is back is noticed within this
@@ -53,6 +55,7 @@ class Ledger:
         self._controller = controller
         self._link = link
         self._authority = authority
+        self._unwritten: list[dict[str, object]] = []
         self._waiting = asyncio.Event()
         self._drained = asyncio.Event()  # nothing is unsent
         self._sender: asyncio.Task[None] | None = None
@@ -72,17 +75,33 @@ class Ledger:
         self._sender = asyncio.create_task(self._send_all(), name="ledger-sender")
 
     async def append(self, document: Mapping[str, object]) -> int:
-        """``document`` has the keys of docs/wire.md 3 but ``sequence`` and ``at``. Returns once it is on disk.
+        """``document`` has the keys of docs/wire.md 3 but ``sequence`` and ``at``. Returns the sequence once on disk.
 
-        Raises ``DatabaseFault`` if it could not be written.
+        Raises ``DatabaseFault`` if it could not be written; it is then kept, and written later.
         """
-        entry = {"at": utc_text(datetime.now(UTC)), **document}
-        sequence = await self._database.run(lambda connection: _write(connection, entry))
         if document["event"] == "expected":
             metrics.recordings_expected.inc()
-        self._count(self.unsent + 1)
-        self._waiting.set()
-        return sequence
+        if len(self._unwritten) >= UNWRITTEN_LIMIT:
+            metrics.ledger_faults.labels("lost").inc()
+            raise DatabaseFault(f"{UNWRITTEN_LIMIT} entries wait for room on the disk; this one is lost")
+        self._unwritten.append({"at": utc_text(datetime.now(UTC)), **document})
+        return await self._write_unwritten()
+
+    async def _write_unwritten(self) -> int:
+        """All that is in memory, in its order, in one transaction. Returns the last sequence, 0 if nothing waits."""
+        entries, self._unwritten = self._unwritten, []
+        if not entries:
+            return 0
+        try:
+            sequences = await self._database.run(lambda connection: [_write(connection, entry) for entry in entries])
+        except DatabaseFault:
+            metrics.ledger_faults.labels("not-written").inc()
+            self._unwritten = entries + self._unwritten
+            raise
+        finally:
+            self._waiting.set()
+        self._count(self.unsent + len(entries))
+        return sequences[-1]
 
     async def reconfigure(self, link: LedgerLink, authority: Path) -> None:
         """Send to another recorder from now on; what waits goes there too."""
@@ -103,6 +122,10 @@ class Ledger:
     async def stop(self) -> None:
         if self._sender is not None:
             await _cancel(self._sender)
+        with contextlib.suppress(DatabaseFault):
+            await self._write_unwritten()
+        if self._unwritten:
+            log.error("ledger_entries_lost", entries=len(self._unwritten), reason="the disk takes nothing")
         await self._database.close()
 
     async def _send_all(self) -> None:
@@ -122,6 +145,7 @@ class Ledger:
         """One batch: why it is still here, and how many were sent."""
         self._waiting.clear()
         try:
+            await asyncio.shield(self._write_unwritten())  # this task may be cancelled; what is in memory must stay
             entries = await self._database.run(_oldest)
             if not entries:
                 return self.fault, 0

@@ -29,4 +29,5 @@ recordings_expected = Counter("recordings_expected", "Recordings announced to th
 media_server_state = Gauge(
     "mediaserverd_media_server_state", "1 for the state that the media server is in", ["media_server", "state"]
 )
+ledger_faults = Counter("mediaserverd_ledger_faults", "Writes of ledger entries that the disk did not take", ["fault"])
 ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the recorder has not accepted yet")

@@ -7,6 +7,7 @@ packets (``taps``), nor for how a spool becomes a file (``sealing``).
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,10 @@ from mediaserverd.media.report import Report, State
 from mediaserverd.media.sealing import AUDIO_SUFFIX, REPORT_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, Sealer
 from mediaserverd.media.spool import SpoolError
 
-RETRY_S: Final = 60.0  # after the disk did not take a finished file: long enough for somebody to make room
+# After the disk did not take a finished file: soon, because space may come back by itself as files are fetched and
+# deleted, and then less and less often, because each attempt renders a whole call.
+FIRST_RETRY_S: Final = 2.0
+LAST_RETRY_S: Final = 60.0
 CONTENT_SUFFIXES: Final = (AUDIO_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, REPORT_SUFFIX)
 
 log = structlog.get_logger()
@@ -36,7 +40,7 @@ class _Found:
 class Recordings:
     """One directory. Files are named by ``report.stem_of``; a finished one is there in full or not at all."""
 
-    def __init__(self, directory: Path, sealer: Sealer, retry_s: float = RETRY_S) -> None:
+    def __init__(self, directory: Path, sealer: Sealer, retry_s: float = FIRST_RETRY_S) -> None:
         self.directory = directory
         self._sealer = sealer
         self._retry_s = retry_s
@@ -89,7 +93,7 @@ class Recordings:
     def complete(self, file: str, reason: str, failure: str | None, *, discard: bool = False) -> None:
         """The spool has all that it will ever have: seal it, or remove it if nobody wants it."""
         self._reports[file] = replace(self._reports[file], state="sealing", reason=failure or reason)
-        _spawn(self._discard(file) if discard else self._seal(file, failure), self._sealing)
+        _spawn(self._discard(file) if discard else self._seal(file, failure, self._retry_s), self._sealing)
 
     async def delete(self, file: str) -> bool:
         """Removes every trace. False: it still runs or is being sealed. True also when there was none."""
@@ -104,22 +108,23 @@ class Recordings:
 
     async def _recover(self, unsealed: Sequence[Report]) -> None:
         for each in unsealed:
-            await self._seal(each.file, None)
+            await self._seal(each.file, None, self._retry_s)
 
     async def _discard(self, file: str) -> None:
         await asyncio.to_thread(_remove, self.directory, Path(file).stem)
         self._reports.pop(file, None)
         log.info("recording_discarded", file=file)
 
-    async def _seal(self, file: str, failure: str | None) -> None:
+    async def _seal(self, file: str, failure: str | None, retry_s: float) -> None:
         try:
             sealed = await self._sealer.seal(self.directory, Path(file).stem, failure)
         except Exception as fault:  # one bad spool must not keep the others from being sealed
-            reason = f"sealing failed: {fault}"
-            log.error("recording_not_sealed", file=file, reason=reason, retry_s=self._retry_s)
+            full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+            reason = "disk-full" if full else f"sealing failed: {fault}"
+            log.error("recording_not_sealed", file=file, reason=reason, retry_s=retry_s)
             metrics.RECORDINGS_FAILED.labels("sealing").inc()
             self._reports[file] = replace(self._reports[file], state="failed", reason=reason)
-            _spawn(self._seal_later(file, failure), self._retries)
+            _spawn(self._seal_later(file, failure, retry_s), self._retries)
             return
         self._reports[file] = sealed
         if sealed.state == "failed":
@@ -129,11 +134,11 @@ class Recordings:
         log.info("recording_sealed", file=file, state=sealed.state, reason=sealed.reason, bytes=sealed.size,
                  duration_ms=sealed.duration_ms, call_id=sealed.call_id)  # fmt: skip
 
-    async def _seal_later(self, file: str, failure: str | None) -> None:
-        await asyncio.sleep(self._retry_s)
+    async def _seal_later(self, file: str, failure: str | None, retry_s: float) -> None:
+        await asyncio.sleep(retry_s)
         if (known := self._reports.get(file)) is not None:  # deleted in the meantime otherwise
             self._reports[file] = replace(known, state="sealing")
-            await self._seal(file, failure)
+            await self._seal(file, failure, min(2 * retry_s, LAST_RETRY_S))
 
     def _count(self, state: State) -> int:
         return sum(each.state == state for each in self._reports.values())

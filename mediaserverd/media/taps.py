@@ -204,7 +204,8 @@ def _refusal(fault: Exception) -> str:
         case RecordingRefused():
             return str(fault)
         case OSError():
-            return f"recording refused: {fault.strerror}"
+            full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+            return f"recording refused: {'disk-full' if full else fault.strerror}"
         case _:
             return "recording refused: the call has ended"
 

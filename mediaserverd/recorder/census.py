@@ -137,7 +137,7 @@ def _judge(report: Report, media_server: str, row: Segment | None, listings: Lis
         return TakeIn(report, media_server)
     if row.recording_deleted:
         return DeleteAgain(row, media_server) if row.next_attempt_at is None else None
-    if report.state is FileState.FAILED:
+    if report.state is FileState.FAILED and not report.sha256:
         return GiveUp(row, report.reason or "media-server-failed") if row.state in OPEN_STATES else None
     match row.state:
         case SegmentState.EXPECTED | SegmentState.RECORDING:

@@ -165,11 +165,11 @@ class Fetcher:
         match report.state:
             case FileState.RUNNING | FileState.SEALING:
                 raise RetrievalFault(FaultKind.BUSY, f"{segment.file} is {report.state}")
-            case FileState.FAILED:
+            case FileState.FAILED if not report.sha256:
                 await self._fail(segment, report.reason or "media-server-failed")
                 return
-            case FileState.FINISHED:
-                pass
+            case FileState.FINISHED | FileState.FAILED:
+                pass  # a failed one with a digest is a part: what was recorded until it failed
         if report.key != segment.key or report.size is None or not report.sha256:
             raise RetrievalFault(
                 FaultKind.BROKEN, f"the report of {segment.file} lacks size or digest, or is of another"

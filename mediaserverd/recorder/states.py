@@ -16,7 +16,7 @@ class RecordingState(StrEnum):
     RECORDING = "recording"  # at least one segment is expected or runs
     FINISHING = "finishing"  # ended; not everything is in the store yet
     STORED = "stored"
-    PARTIAL = "partial"  # some segments are stored, others failed
+    PARTIAL = "partial"  # some segments are stored, others failed; or the disk let a media server save a part only
     FAILED = "failed"
     DELETED = "deleted"  # by a person; the row stays as a tombstone
 
@@ -44,6 +44,9 @@ class Reason(StrEnum):
     STORE_FAULT = "store-fault"
 
 
+# Of stored segments: why a media server could save a part only.
+_BROKEN_OFF = frozenset({"disk-full", "disk-error"})
+
 _RUNNING = (SegmentState.EXPECTED, SegmentState.RECORDING)
 _PENDING = (SegmentState.ENDED, SegmentState.FETCHING)
 
@@ -60,6 +63,9 @@ def recording_state(segments: Sequence[SegmentView], announced: bool) -> tuple[R
     failed = next((segment.reason for segment in segments if segment.state is SegmentState.FAILED), "")
     if state in (RecordingState.FAILED, RecordingState.PARTIAL):
         return state, failed
+    broken_off = next((reason for reason in map(_slug, segments) if reason in _BROKEN_OFF), "")
+    if state is RecordingState.STORED and broken_off:
+        return RecordingState.PARTIAL, broken_off
     if not announced:
         return state, Reason.UNANNOUNCED
     if any(segment.reason == Reason.RECOVERED for segment in segments):
@@ -75,6 +81,11 @@ def _state(states: Sequence[SegmentState]) -> RecordingState:
     if SegmentState.FAILED not in states:
         return RecordingState.STORED
     return RecordingState.PARTIAL if SegmentState.STORED in states else RecordingState.FAILED
+
+
+def _slug(segment: SegmentView) -> str:
+    """The reason without what is of this one file."""
+    return segment.reason.partition(":")[0]
 
 
 def retry_delay(attempts: int) -> timedelta:

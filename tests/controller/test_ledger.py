@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mediaserverd.controller.database import DatabaseFault
 from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.settings import LedgerLink
 from mediaserverd.process.http import HttpServer
@@ -86,6 +88,27 @@ async def test_a_recorder_that_is_down_delays_nothing_and_gets_everything_later(
     await until(lambda: ledger.unsent == 0)
     assert [entry["recording_id"] for entry in recorder.entries] == [f"r{number}" for number in range(20)]
     assert ledger.fault == ""
+    await ledger.stop()
+    await recorder.server.stop()
+
+
+async def test_what_a_full_disk_does_not_take_is_kept_and_sent_when_there_is_room(site: Site) -> None:
+    recorder = ListeningRecorder(site)
+    await recorder.server.start()
+    ledger = _ledger(site, recorder.server.port)
+    await ledger.start()
+    pages = "PRAGMA max_page_count = {}".format
+    await ledger._database.run(lambda connection: connection.execute(pages(1)).fetchall())  # no more than it has now
+    for number in range(20):
+        with contextlib.suppress(DatabaseFault):  # the file's free pages take the first ones
+            await ledger.append(_entry("expected", f"r{number}", 1, call_id="c" * 1000))
+    with pytest.raises(DatabaseFault, match="full"):
+        await ledger.append(_entry("ended", "r0", 1, reason="call-ended"))
+    await ledger._database.run(lambda connection: connection.execute(pages(100_000)).fetchall())
+    await until(lambda: len(recorder.entries) == 21)
+    assert [entry["recording_id"] for entry in recorder.entries] == [*(f"r{number}" for number in range(20)), "r0"]
+    assert recorder.entries[-1]["event"] == "ended"
+    await until(lambda: ledger.unsent == 0)
     await ledger.stop()
     await recorder.server.stop()
 

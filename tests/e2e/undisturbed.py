@@ -54,12 +54,12 @@ class Site:
     async def begin(self) -> Conversation:
         self.calls += 1
         conversation = await converse(self.alice, self.bob, "101", 900 + self.calls)
-        await self._wait_for(conversation, 0.1)
+        await self.wait_for(conversation, 0.1)
         return conversation
 
     async def end(self, conversation: Conversation) -> Json:
         """Hang up a call that has not ended by itself; its recording once it is stored or failed."""
-        await self._wait_for(conversation, _LONG_ENOUGH_S)
+        await self.wait_for(conversation, _LONG_ENOUGH_S)
         assert not conversation.caller.over.is_set()
         assert not conversation.called.over.is_set()
         heard = conversation.caller.voice.ear.received, conversation.called.voice.ear.received
@@ -104,7 +104,7 @@ class Site:
         return int(status.partition("VmRSS:")[2].split()[0])
 
     @staticmethod
-    async def _wait_for(conversation: Conversation, seconds: float) -> None:
+    async def wait_for(conversation: Conversation, seconds: float) -> None:
         """Until each has spoken for so long."""
         async with asyncio.timeout(seconds + 10):
             while min(conversation.caller.voice.sent, conversation.called.voice.sent) < 50 * seconds:

@@ -156,8 +156,16 @@ def test_what_a_person_deleted_is_deleted_at_its_source_too() -> None:
     assert compare(judge, 10, {"east": [report()]}, buried) == [DeleteAgain(buried, "east")]
 
 
-def test_what_a_media_server_calls_failed_is_given_up_with_its_reason() -> None:
+def test_what_a_media_server_calls_failed_and_has_nothing_of_is_given_up_with_its_reason() -> None:
+    nothing = report("failed", digit="")
     for state in ("expected", "recording", "ended", "fetching"):
-        assert compare(census(), 0, {"east": [report("failed")]}, row(state)) == [GiveUp(row(state), "r")]
-    assert compare(census(), 0, {"east": [report("failed")]}, row("failed")) == []
-    assert compare(census(), 0, {"east": [report("failed")]}, row("stored")) == []
+        assert compare(census(), 0, {"east": [nothing]}, row(state)) == [GiveUp(row(state), "r")]
+    assert compare(census(), 0, {"east": [nothing]}, row("failed")) == []
+    assert compare(census(), 0, {"east": [nothing]}, row("stored")) == []
+
+
+def test_the_part_that_a_media_server_saved_of_a_failed_recording_is_fetched() -> None:
+    part = {"east": [report("failed")]}
+    assert compare(census(), 0, part, row("ended")) == []  # the fetcher is about to
+    given_up = row("failed", reason="disk-full")  # before there was room to seal what there is
+    assert compare(census(), 0, part, given_up) == [Fetch(given_up, "east")]

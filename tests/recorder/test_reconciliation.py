@@ -88,6 +88,18 @@ async def test_what_the_media_server_calls_failed_is_failed_with_its_reason(site
     assert detail["reason"] == "spool-unreadable"
 
 
+async def test_the_part_that_a_full_disk_left_is_stored_and_the_recording_is_partial(site: Site) -> None:
+    recording_id = secrets.token_hex(16)
+    site.media.add(recording_id, state="failed", reason="disk-full")
+    await site.ledger(whole_call(1, recording_id))
+    await until_true(lambda: not site.media.files)
+    detail = await site.until(recording_id, lambda detail: detail["state"] == "partial")
+    assert detail["reason"] == "disk-full"
+    assert len(site.stored_files()) == 1
+    tally = await site.reconciliation()
+    assert (tally["expected"], tally["failed"]) == (1, 1)
+
+
 async def test_a_report_that_cannot_be_believed_hides_no_other(site: Site) -> None:
     site.media.add().report["recording_id"] = "../../../../tmp/x"
     site.media.add().report["file"] = "../x.wav"

@@ -29,6 +29,8 @@ from mediaserverd.recorder.states import (
         (["stored/recovered", "stored/call-ended"], "stored", "recovered"),
         (["failed/missing", "stored/call-ended"], "partial", "missing"),
         (["stored/call-ended", "failed/disk-full"], "partial", "disk-full"),
+        (["stored/disk-full"], "partial", "disk-full"),
+        (["stored/call-ended", "stored/disk-error: Input/output error"], "partial", "disk-error"),
         (["failed/missing"], "failed", "missing"),
         (["failed/missing", "failed/disk-full"], "failed", "missing"),
     ],

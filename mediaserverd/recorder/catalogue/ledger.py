@@ -27,6 +27,8 @@ from mediaserverd.recorder.states import Reason, RecordingState, SegmentState
 
 log = structlog.get_logger()
 
+_REFUSED = "recording refused: "  # what a media server says before the reason (docs/wire.md section 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Party:
@@ -198,7 +200,7 @@ def _started(connection: Connection, segment: Segment, entry: Entry) -> None:
 
 def _failed(connection: Connection, segment: Segment, entry: Entry) -> None:
     if _is_running(segment):
-        slug = entry.reason.partition(":")[0].strip()[:64]
+        slug = entry.reason.removeprefix(_REFUSED).partition(":")[0].strip()[:64]
         _set(connection, entry, state=SegmentState.FAILED, reason=slug, ended_at=entry.at)
 
 
