@@ -117,6 +117,8 @@ class Database:
         try:
             result = work.function(connection)
         except Exception as fault:
+            if not connection.in_transaction:
+                raise  # a full disk makes SQLite roll back all of it, savepoints included
             # The fault belongs to the one who asked; the others of the group are written all the same.
             connection.execute("ROLLBACK TO one")
             connection.execute("RELEASE one")

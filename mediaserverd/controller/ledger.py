@@ -56,6 +56,7 @@ class Ledger:
         self._link = link
         self._authority = authority
         self._unwritten: list[dict[str, object]] = []
+        self._writing = asyncio.Lock()  # one at a time: an end must not overtake a beginning that failed to be written
         self._waiting = asyncio.Event()
         self._drained = asyncio.Event()  # nothing is unsent
         self._sender: asyncio.Task[None] | None = None
@@ -89,19 +90,20 @@ class Ledger:
 
     async def _write_unwritten(self) -> int:
         """All that is in memory, in its order, in one transaction. Returns the last sequence, 0 if nothing waits."""
-        entries, self._unwritten = self._unwritten, []
-        if not entries:
-            return 0
-        try:
-            sequences = await self._database.run(lambda connection: [_write(connection, entry) for entry in entries])
-        except DatabaseFault:
-            metrics.ledger_faults.labels("not-written").inc()
-            self._unwritten = entries + self._unwritten
-            raise
-        finally:
-            self._waiting.set()
-        self._count(self.unsent + len(entries))
-        return sequences[-1]
+        async with self._writing:
+            entries = self._unwritten.copy()
+            if not entries:
+                return 0
+            try:
+                sequences = await self._database.run(lambda connection: [_write(connection, one) for one in entries])
+            except DatabaseFault:
+                metrics.ledger_faults.labels("not-written").inc()
+                raise
+            finally:
+                self._waiting.set()
+            del self._unwritten[: len(entries)]
+            self._count(self.unsent + len(entries))
+            return sequences[-1]
 
     async def reconfigure(self, link: LedgerLink, authority: Path) -> None:
         """Send to another recorder from now on; what waits goes there too."""
