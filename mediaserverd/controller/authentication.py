@@ -17,7 +17,9 @@ from mediaserverd.controller.complaints import Complaints
 from mediaserverd.controller.settings import Line, Station
 from mediaserverd.protocol.sip.digest import (
     A1,
+    ALGORITHMS,
     Accepted,
+    Algorithm,
     NonceCounts,
     Rejected,
     Stale,
@@ -45,20 +47,28 @@ class Unproven:
 
 
 class Authentication:
-    """``clock`` is Unix time; nonces carry it."""
+    """``clock`` is Unix time; nonces carry it. ``algorithms`` in the order of the challenges."""
 
     def __init__(
-        self, realm: str, stations: Sequence[Station], lines: Sequence[Line], clock: Callable[[], float] = time.time
+        self,
+        realm: str,
+        stations: Sequence[Station],
+        lines: Sequence[Line],
+        algorithms: Sequence[Algorithm] = ALGORITHMS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._clock = clock
         self._key = secrets.token_bytes(32)  # nonces end with the process: phones are asked anew after a restart
         self._counts = NonceCounts()
         self._decoy = A1.decoy(self._key)
         self._complaints = Complaints("authentication_failed")
-        self.reconfigure(realm, stations, lines)
+        self.reconfigure(realm, stations, lines, algorithms)
 
-    def reconfigure(self, realm: str, stations: Sequence[Station], lines: Sequence[Line]) -> None:
+    def reconfigure(
+        self, realm: str, stations: Sequence[Station], lines: Sequence[Line], algorithms: Sequence[Algorithm]
+    ) -> None:
         self._realm = realm
+        self._algorithms = tuple(algorithms)
         self._stations = {station.name: station for station in stations}
         self._trusted = [
             (ipaddress.ip_network(network, strict=False), line) for line in lines for network in line.trusted_addresses
@@ -99,8 +109,8 @@ class Authentication:
     def _ask(self, method: str, *, stale: bool) -> Unproven:
         nonce = make_nonce(self._key, self._clock(), secrets.token_bytes(9))
         name = "WWW-Authenticate" if method == "REGISTER" else "Proxy-Authenticate"
-        offered: Pairs = [(name, challenge) for challenge in challenges(self._realm, nonce, stale=stale)]
-        return Unproven(401 if method == "REGISTER" else 407, offered)
+        offered = challenges(self._realm, nonce, algorithms=self._algorithms, stale=stale)
+        return Unproven(401 if method == "REGISTER" else 407, [(name, challenge) for challenge in offered])
 
 
 class LineCredentials:

@@ -63,7 +63,9 @@ class Switchboard:
         self.sockets = SipSockets(settings.sip, self)
         self.media = MediaServers(settings.media_servers, settings.certificate_authority, self)
         self.endpoint = Endpoint(self.sockets.addresses(), lambda: secrets.token_hex(8))
-        self.authentication = Authentication(settings.realm, settings.stations, settings.lines)
+        self.authentication = Authentication(
+            settings.realm, settings.stations, settings.lines, settings.digest_algorithms
+        )
         self._registrar = Registrar(locations)
         self._admission = Admission(self.authentication, locations, self.media.states, self.sockets.advertised)
         self._resolver = Resolver(random.random, tuple(self.sockets.addresses()))
@@ -100,7 +102,7 @@ class Switchboard:
         """Other stations, lines, media servers and policies from now on."""
         settings = rules.settings
         self.rules = rules
-        self.authentication.reconfigure(settings.realm, settings.stations, settings.lines)
+        self.authentication.reconfigure(settings.realm, settings.stations, settings.lines, settings.digest_algorithms)
         self.locations.forget_others_than(station.name for station in settings.stations)
         await self.media.reconfigure(settings.media_servers, settings.certificate_authority)
 

@@ -135,9 +135,11 @@ def challenge(
     return Challenge("Digest", Parameters([*items, ("algorithm", algorithm), ("qop", '"auth"')]))
 
 
-def challenges(realm: str, nonce: str, *, stale: bool = False) -> tuple[Challenge, ...]:
-    """One header for each algorithm, strongest first."""
-    return tuple(challenge(realm, nonce, algorithm, stale=stale) for algorithm in ALGORITHMS)
+def challenges(
+    realm: str, nonce: str, *, algorithms: Sequence[Algorithm] = ALGORITHMS, stale: bool = False
+) -> tuple[Challenge, ...]:
+    """One header for each algorithm, in their order: strongest first, unless phones are known that read only one."""
+    return tuple(challenge(realm, nonce, algorithm, stale=stale) for algorithm in algorithms)
 
 
 def verify(
