@@ -60,6 +60,8 @@ menu_bell no
 class Baresip:
     """One baresip with one account. Use as ``async with await Baresip.start(...)``."""
 
+    SETTLING_S: Final = 0.0
+
     def __init__(self, directory: Path, account: Account, child: Child) -> None:
         self.directory = directory
         self.account = account
@@ -101,10 +103,12 @@ class Baresip:
         await self.close()
 
     async def register(self) -> None:
-        await self._event("REGISTER_OK")
+        """Read from its output: it may have registered before anybody could ask it for events."""
+        await self._child.wait_for(r"\} 200 .*\[\d+ binding", _STEP_S)
 
     async def dial(self, uri: str) -> None:
-        await self._command("dial", uri)
+        # It adds the account's transport by itself, and a parameter that is there twice is malformed.
+        await self._command("dial", uri.partition(";")[0])
 
     async def rings(self) -> None:
         await self._event("CALL_INCOMING")

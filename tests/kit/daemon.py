@@ -24,7 +24,7 @@ from tests.kit.child import Child
 from tests.kit.doors import ROLES, Json, RecorderApi, Retrieval, Status
 
 HOST: Final = "127.0.0.1"
-PASSWORDS: Final = {"alice": "correct horse", "bob": "battery staple"}
+PASSWORDS: Final = {"alice": "correct-horse-7", "bob": "battery-staple-8"}
 _READY_S: Final = 40.0
 _STOP_S: Final = 30.0
 _SCOPES: Final = ("recordings:read", "recordings:audio", "recordings:delete")
@@ -169,6 +169,17 @@ class Daemon:
                 raise self._child.failure(f"did not start {role} again within {timeout_s} s")
             await asyncio.sleep(0.05)
         await self.ready(timeout_s)
+
+    async def idle(self, timeout_s: float = 10.0) -> None:
+        """Wait until no call is left in the controller and no session on the media server."""
+        deadline = time.monotonic() + timeout_s
+        while (calls := await self.status.calls()) or await self.sessions():
+            if time.monotonic() > deadline:
+                raise self._child.failure(f"has {await self.sessions()} media sessions and these calls left: {calls}")
+            await asyncio.sleep(0.1)
+
+    async def sessions(self) -> int:
+        return int(await self.status.metric("media", "mediaserverd_media_sessions"))
 
     def reload(self) -> None:
         os.kill(self._child.pid, signal.SIGHUP)

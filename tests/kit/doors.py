@@ -125,6 +125,11 @@ class Status:
             return f"{role}: {type(fault).__name__}"
         return "" if response.status_code == 200 else f"{role}: {response.text}"
 
+    async def until(self, role: str, word: str) -> None:
+        """Wait until the reason why the role is not ready has that word."""
+        while word not in await self.missing(role):  # noqa: ASYNC110 - the caller bounds the time, the daemon has no event
+            await asyncio.sleep(0.1)
+
     async def metrics(self, role: str) -> dict[str, float]:
         """``name{label="value"}`` -> value."""
         text = (await self.get(role, "/metrics")).text
@@ -137,9 +142,10 @@ class Status:
         return sum(value for key, value in found.items() if key == name or key.startswith(name + "{"))
 
     async def calls(self) -> list[Json]:
+        """Those that run now."""
         response = await self.get("controller", "/control/calls")
         response.raise_for_status()
-        found: list[Json] = response.json()["calls"]
+        found: list[Json] = response.json()["running"]
         return found
 
     async def close(self) -> None:

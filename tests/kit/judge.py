@@ -112,6 +112,16 @@ def judge(spoken: Samples, heard: Samples, *, slack_ms: float = 20.0) -> Verdict
     return Verdict(lag * 1000 / RATE, tuple(correlations), tuple(lags), _dropped_ms(said, got, lag))
 
 
+def ear_faults(spoken: Samples, heard: Samples, *, seconds: int, settling_s: float = 0.0) -> list[str]:
+    """What is wrong with what came out of a real phone. Its jitter buffer may slip or conceal a little, no more.
+
+    ``settling_s``: so long at the beginning the phone is known to find its buffer's depth by throwing audio away.
+    """
+    settled = heard[int(settling_s * RATE) :]
+    limits = {"drift_ms": 45.0, "dropped_ms": 100.0} if settling_s else {"drift_ms": 25.0, "dropped_ms": 40.0}
+    return judge(spoken, settled).faults(seconds=seconds, **limits)
+
+
 def judge_stereo(
     caller: Samples, called: Samples, recording: tuple[Samples, ...], *, called_starts_ms: float = 0.0
 ) -> StereoVerdict:
@@ -149,7 +159,11 @@ def _best(piece: _Wave, got: _Wave, at: int, slack: int) -> tuple[float, int]:
 
 def _dropped_ms(said: _Wave, got: _Wave, lag: int) -> float:
     """How much at least of what was spoken aloud is silence where it should have been heard."""
-    first, last = max(0, -lag), min(len(said), len(got) - lag)
+    sounding = np.flatnonzero(np.abs(got) > _AUDIBLE)
+    if not len(sounding):
+        return 0.0
+    # Silence before the first sound is a late start, silence after the last one an early end: lag and length tell.
+    first, last = max(0, int(sounding[0]) - lag), min(len(said), int(sounding[-1]) - lag)
     frames = max(0, last - first) // _FRAME
     if not frames:
         return 0.0

@@ -109,7 +109,7 @@ class Call:
         self.voice.mute(False)
 
     async def hang_up(self) -> None:
-        """BYE, CANCEL or a refusal, whatever fits; returns when the call is over."""
+        """BYE, CANCEL or a refusal, whatever fits; returns when the call is over, at once if it was."""
         self.session.hang_up(self._phone.now)
         self._phone.settle()
         await self.ended()

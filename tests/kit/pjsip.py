@@ -21,6 +21,9 @@ _ROOT: Final = Path(__file__).parents[2]
 class Pjsip:
     """One PJSIP phone with one account. Use as ``async with await Pjsip.start(...)``."""
 
+    # Packets that came while it set up its audio make its buffer too deep, and it then discards them little by little.
+    SETTLING_S: Final = 2.0
+
     def __init__(self, directory: Path, account: Account, child: Child) -> None:
         self.directory = directory
         self.account = account
