@@ -93,7 +93,7 @@ class SipSection(Section):
     tcp_port: Port = 5060
     tls_port: Port = 5061
     realm: str = Field("mediaserverd", min_length=1)
-    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(("SHA-256", "MD5"), min_length=1)
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(("MD5",), min_length=1)
     ring_timeout_s: float = Field(120.0, gt=0, le=600)
     max_calls: int = Field(5000, gt=0)
     status_port: Port = 9501

@@ -76,7 +76,7 @@ class LedgerLink(_Frozen):
 class ControllerSettings(_Frozen):
     name: str = "controller"
     realm: str = "mediaserverd"
-    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("SHA-256", "MD5")  # in the order of the challenges
+    digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = ("MD5",)  # in the order of the challenges
     location: str = "default"
     state_directory: Path  # location store, outbox
     sip: SipListeners

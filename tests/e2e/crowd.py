@@ -61,7 +61,7 @@ async def recorded_faults(daemon: Daemon, recordings: list[dict[str, object]], s
         faults = ["nobody's voices"]
         for seed in seeds:
             verdict = judge_stereo(speech(2 * seed, _SPEECH_S), speech(2 * seed + 1, _SPEECH_S), channels)
-            if verdict.left.correlations and verdict.left.correlations[0] > 0.5:
+            if max(verdict.left.correlations, default=0) > 0.5:
                 faults = verdict.faults(seconds=seconds, skew_ms=None)
                 seeds.remove(seed)
                 break

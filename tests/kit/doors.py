@@ -127,7 +127,7 @@ class Status:
 
     async def until(self, role: str, word: str) -> None:
         """Wait until the reason why the role is not ready has that word."""
-        while word not in await self.missing(role):  # noqa: ASYNC110 - the caller bounds the time, the daemon has no event
+        while word not in await self.missing(role):
             await asyncio.sleep(0.1)
 
     async def metrics(self, role: str) -> dict[str, float]:

@@ -75,6 +75,8 @@ class Sipp:
             *("-trace_err", "-error_file", directory / "errors.txt"),
             *(("-inf", directory / "users.csv") if users else ()),
             *(("-rtp_echo",) if echo else ()),
+            # A BYE that comes in the very moment in which SIPp sends its own is answered when it is repeated.
+            *(("-default_behaviors", "all,-abortunexp") if scenario.endswith("bye_race") else ()),
             f"{server[0]}:{server[1]}",
         ]
         child = await Child.start(scenario, [str(word) for word in words], directory)
