@@ -130,6 +130,7 @@ class _RoleRun:
         log.info("started", pid=os.getpid())
         notify("READY=1")
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(gc.unfreeze)  # the end of the process clears away what the start froze
             stack.push_async_callback(self.role.stop)
             beat = asyncio.create_task(_watchdog())
             stack.callback(beat.cancel)
