@@ -37,7 +37,7 @@ RESTART_DELAY_MAX_S = 10.0
 RAN_WELL_S = 30.0  # a child that ran for so long starts again without a growing delay
 STOP_GRACE_S = 10.0  # beyond the drain time, for closing files and sockets, before a child is killed
 PR_SET_PDEATHSIG = 1
-GC_YOUNG_OBJECTS = 10_000  # about 50 calls' worth; a pass over so few takes 1 ms
+GC_YOUNG_OBJECTS = 2_000  # a pass over so few takes well under 1 ms; many more, and a flood of errors would pile up
 
 
 def prepare_host(config: Config) -> None:
@@ -104,7 +104,7 @@ def _settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(GC_YOUNG_OBJECTS, 20, 50)
+    gc.set_threshold(GC_YOUNG_OBJECTS, 10, 20)
 
 
 def _raise_descriptor_limit() -> None:
