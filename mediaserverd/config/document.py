@@ -14,6 +14,7 @@ import yaml
 
 Key = str | int
 FILE_LIMIT_BYTES = 4 << 20  # a configuration of thousands of stations is under 1 MiB; more is a mistake
+DEPTH_LIMIT = 50  # of values within values; conditions of policies nest, but not like that
 NODE_LIMIT = 500_000  # aliases could expand a small file without end
 
 
@@ -81,6 +82,8 @@ def read_document(file: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         raise ConfigError([Fault(file, line, "", f"not YAML: {error.problem or error.context}")]) from error
+    except RecursionError as error:
+        raise ConfigError([Fault(file, 0, "", "not YAML: nested too deeply")]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError([Fault(file, 0, "", f"not YAML: {str(error).splitlines()[0]}")]) from error
     reader = _Reader(file)
@@ -104,6 +107,10 @@ class _Reader:
         self._nodes += 1
         if self._nodes > NODE_LIMIT:
             raise ConfigError([Fault(self.file, 0, "", f"more than {NODE_LIMIT} values (aliases within aliases?)")])
+        if len(path) > DEPTH_LIMIT:
+            line = self.lines[path[:1]]
+            told = f"nested more than {DEPTH_LIMIT} deep (an alias within itself?)"
+            raise ConfigError([Fault(self.file, line, path_text(path[:1]), told)])
         self.lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)

@@ -73,6 +73,16 @@ def ensure_site_certificates(directory: Path, names: Sequence[str]) -> None:
     IP addresses) is made anew from the same authority, so that phones that trust the authority need nothing new.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+    try:
+        _ensure_site_certificates(directory, names)
+    except (ValueError, TypeError) as fault:  # of files that are no PEM, or keys with a password
+        raise StartFault(
+            f"cannot read the certificates or keys in {directory}: {fault}; "
+            "put PEM files without a password there, or delete all four to have new ones made"
+        ) from fault
+
+
+def _ensure_site_certificates(directory: Path, names: Sequence[str]) -> None:
     authority_files = directory / "ca.pem", directory / "ca.key"
     if not authority_files[0].exists():
         _write_pair(*authority_files, *_make_authority())

@@ -99,6 +99,18 @@ def test_aliases_that_expand_without_end_are_refused(tmp_path: Path) -> None:
     assert "aliases within aliases" in _faults(tmp_path, f"l0: &l0 [1, 2]\n{layers}\n")[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("x: 1\na: &a [*a]\n", "config.yaml:2: a: nested more than 50 deep (an alias within itself?)"),
+        ("x: " + "[" * 5000, "config.yaml: not YAML: nested too deeply"),
+    ],
+    ids=["alias", "brackets"],
+)
+def test_what_nests_without_end_is_a_sentence(tmp_path: Path, text: str, fault: str) -> None:
+    assert _faults(tmp_path, text) == [fault]
+
+
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot read: No such file"):
         load_config(tmp_path / "absent.yaml")
