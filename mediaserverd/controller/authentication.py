@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mediaserverd.controller import metrics
-from mediaserverd.controller.complaints import Complaints
 from mediaserverd.controller.settings import Line, Station
+from mediaserverd.process.complaints import Complaints
 from mediaserverd.protocol.sip.digest import (
     A1,
     ALGORITHMS,
@@ -90,7 +90,7 @@ class Authentication:
             return self._stations[outcome.username]
         if isinstance(outcome, Rejected):
             metrics.authentication_failures.labels(_known(request.method)).inc()
-            self._complaints.note(source.remote[0], f"{request.method}: {outcome.reason}", source.transport)
+            self._complaints.note(source.remote[0], f"{request.method}: {outcome.reason}", transport=source.transport)
         return self._ask(request.method, stale=isinstance(outcome, Stale))
 
     def _verify(self, request: Request, credentials: Credentials) -> Accepted | Stale | Rejected:

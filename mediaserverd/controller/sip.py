@@ -17,9 +17,9 @@ from typing import Any, Protocol, cast
 import structlog
 
 from mediaserverd.controller import metrics
-from mediaserverd.controller.complaints import Complaints
 from mediaserverd.controller.connection import Connection, ConnectionTimes
 from mediaserverd.controller.settings import SipListeners
+from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import ServerTls, client_context, server_context
 from mediaserverd.protocol.sip.flow import Address, Flow
@@ -167,7 +167,7 @@ class SipSockets:
                 continue
             if limit := self._over_limit(remote[0]):
                 metrics.sip_refused_connections.labels(limit).inc()
-                self._refusals.note(remote[0], _LIMITS[limit], transport)
+                self._refusals.note(remote[0], _LIMITS[limit], transport=transport)
                 accepted.close()
                 continue
             self._count(remote[0], 1)  # from here to its end, TLS handshake included
@@ -190,7 +190,9 @@ class SipSockets:
         except (OSError, ssl.SSLError, TimeoutError) as fault:
             accepted.close()
             metrics.sip_faulty_connections.labels("handshake").inc()
-            self._refusals.note(remote[0], f"no connection came of it: {fault or type(fault).__name__}", transport)
+            self._refusals.note(
+                remote[0], f"no connection came of it: {fault or type(fault).__name__}", transport=transport
+            )
         finally:
             if not connection.was_opened:
                 self._count(remote[0], -1)
@@ -294,7 +296,7 @@ class SipSockets:
     def sip_malformed(self, flow: Flow, error: SipError) -> None:
         """Counted always, logged once per source and minute."""
         metrics.sip_malformed.labels(flow.transport).inc()
-        self._complaints.note(flow.remote[0], str(error), flow.transport)
+        self._complaints.note(flow.remote[0], str(error), transport=flow.transport)
 
     def connection_opened(self, connection: Connection) -> None:
         flow = connection.flow
@@ -314,7 +316,7 @@ class SipSockets:
         if connection.fault:
             metrics.sip_faulty_connections.labels(connection.fault).inc()
             if connection.fault != "malformed":  # that has been told already, with what was wrong
-                self._refusals.note(flow.remote[0], reason, flow.transport)
+                self._refusals.note(flow.remote[0], reason, transport=flow.transport)
         log.debug("sip_connection_closed", remote=flow.remote, transport=flow.transport, reason=reason)
         self._events.sip_unreachable(flow, reason)
 

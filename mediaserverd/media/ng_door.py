@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, cast
@@ -15,12 +16,15 @@ from typing import Any, Final, TypeAlias, cast
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response as HttpResponse
+from websockets.protocol import State
 from websockets.typing import Subprotocol
 
 from mediaserverd.media import metrics
 from mediaserverd.media.sessions import Owner
+from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import ServerTls, server_context
 from mediaserverd.process.tokens import bearer_token, same_token
@@ -31,14 +35,24 @@ REPLAY_GENERATION_S: Final = 30.0  # replies are kept for one to two of these: l
 MAX_REPLAYED: Final = 20_000  # replies of one generation; 20 calls/s with 5 commands each need 3000
 MAX_DATAGRAM_BYTES: Final = 65_000  # of a reply: what UDP over IPv4 carries, less headers
 MAX_AT_ONCE: Final = 256  # commands of one controller that wait for a disk; above it, it waits for us
+OPEN_TIMEOUT_S: Final = 5.0  # for TLS, and again for the WebSocket
 PING_INTERVAL_S: Final = 5.0
 PING_TIMEOUT_S: Final = 5.0
 CONTROLLER_BACKLOG_BYTES: Final = 1 << 20  # notifications that a controller does not read
-WARNING_INTERVAL_S: Final = 10.0  # one line of log for any number of bad tokens in it
+
+# What we close a connection with when the peer is to blame.
+_OUR_REFUSALS: Final = (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_DATA, CloseCode.MESSAGE_TOO_BIG)
 
 Execute: TypeAlias = Callable[[Request, Owner | None], Awaitable[dict[str, Value]]]
 
 log = structlog.get_logger()
+
+
+def _why(fault: OSError) -> str:
+    """asyncio and uvloop wrap the system's fault in words of their own, and may leave the number out."""
+    inner = (fault.__cause__ or fault.__context__) if fault.errno is None else fault
+    number = inner.errno if isinstance(inner, OSError) else None
+    return os.strerror(number) if number else str(fault)
 
 
 class UdpDoor(asyncio.DatagramProtocol):
@@ -51,6 +65,7 @@ class UdpDoor(asyncio.DatagramProtocol):
         self._replies: dict[tuple[str, str], asyncio.Task[bytes]] = {}
         self._older: dict[tuple[str, str], asyncio.Task[bytes]] = {}
         self._swapped = clock()
+        self._complaints = Complaints("ng_message_broken")
         self.port = 0
 
     async def open(self, address: str, port: int) -> None:
@@ -59,7 +74,7 @@ class UdpDoor(asyncio.DatagramProtocol):
             await asyncio.get_running_loop().create_datagram_endpoint(lambda: self, (address, port))
         except OSError as fault:
             raise StartFault(
-                f"cannot listen on {address} port {port} (UDP, ng): {fault.strerror}; free the port or set ng_port"
+                f"cannot listen on {address} port {port} (UDP, ng): {_why(fault)}; free the port or set ng_port"
             ) from fault
 
     def close(self) -> None:
@@ -87,7 +102,7 @@ class UdpDoor(asyncio.DatagramProtocol):
 
     def _refuse(self, fault: NgError, peer: tuple[Any, ...]) -> None:
         metrics.NG_ERRORS.labels("udp", "broken").inc()
-        log.warning("ng_message_broken", peer=peer[0], fault=str(fault))
+        self._complaints.note(str(peer[0]), str(fault), door="udp")
         answer = ng.error_message(fault)
         if answer is not None and self._transport is not None:
             self._transport.sendto(ng.encode(answer), peer)
@@ -121,6 +136,7 @@ class _Controller:
 
     def __init__(self, connection: ServerConnection) -> None:
         self.connection = connection
+        self.peer = str((connection.remote_address or ("",))[0])  # asked now: a closed connection does not know it
 
     def tell(self, message: Message) -> bool:
         """Sent without waiting. A controller that does not read is not connected, whatever TCP thinks."""
@@ -136,10 +152,28 @@ class _Controller:
         try:
             await self.connection.send(data.decode("ascii"))
         except ConnectionClosed:
-            log.info("ng_notification_lost", peer=self.connection.remote_address[0])
+            log.info("ng_notification_lost", peer=self.peer)
 
 
 _SENDING: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
+
+
+class _Connection(ServerConnection):
+    """``refused`` is told when the opening handshake led to nothing."""
+
+    refused: Callable[[_Connection], None]
+    peer = ""  # a closed connection does not know it any more
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.peer = str((self.remote_address or ("",))[0])
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        finally:
+            if self.protocol.state is not State.OPEN:
+                self.refused(self)
 
 
 class WebSocketDoor:
@@ -150,7 +184,8 @@ class WebSocketDoor:
         self._token = token
         self._controllers: set[_Controller] = set()
         self._server: Server | None = None
-        self._warned = -WARNING_INTERVAL_S
+        self._complaints = Complaints("ng_message_broken")
+        self._refusals = Complaints("ng_connection_refused")
         self.port = 0
         metrics.NG_CONTROLLERS.set_function(lambda: len(self._controllers))
 
@@ -166,15 +201,30 @@ class WebSocketDoor:
                 process_request=self._let_in,
                 compression=None,  # messages are small and the link is near
                 max_size=ng.MAX_MESSAGE_BYTES,
+                open_timeout=OPEN_TIMEOUT_S,
+                create_connection=cast(type[ServerConnection], self._connection),  # all it does with it is call it
                 ping_interval=PING_INTERVAL_S,
                 ping_timeout=PING_TIMEOUT_S,
                 server_header=None,
             )
         except OSError as fault:
             raise StartFault(
-                f"cannot listen on {address} port {port} (TCP, ng): {fault.strerror}; free the port or set ng_port"
+                f"cannot listen on {address} port {port} (TCP, ng): {_why(fault)}; free the port or set ng_port"
             ) from fault
         self.port = next(iter(self._server.sockets)).getsockname()[1]
+
+    def _connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
+        made = _Connection(*args, **kwargs)
+        made.refused = self._refused
+        return made
+
+    def _refused(self, connection: _Connection) -> None:
+        """No WebSocket came of a connection; wrong tokens have been told already."""
+        if connection.response is not None and connection.response.status_code == http.HTTPStatus.UNAUTHORIZED:
+            return
+        metrics.NG_ERRORS.labels("websocket", "handshake").inc()
+        fault = connection.protocol.handshake_exc
+        self._refusals.note(connection.peer, f"no WebSocket came of it: {fault or 'closed, silent or slow'}")
 
     async def close(self) -> None:
         if self._server is not None:
@@ -189,9 +239,7 @@ class WebSocketDoor:
         if same_token(bearer_token(request.headers.get("Authorization")), self._token):
             return None
         metrics.NG_ERRORS.labels("websocket", "token").inc()
-        if time.monotonic() - self._warned >= WARNING_INTERVAL_S:
-            self._warned = time.monotonic()
-            log.warning("ng_token_refused", peer=connection.remote_address[0])
+        self._refusals.note((connection.remote_address or ("",))[0], "no token, or a wrong one")
         response = connection.respond(http.HTTPStatus.UNAUTHORIZED, "A bearer token is needed.\n")
         response.headers["WWW-Authenticate"] = 'Bearer realm="ng"'
         return response
@@ -199,14 +247,13 @@ class WebSocketDoor:
     async def _serve(self, connection: ServerConnection) -> None:
         controller = _Controller(connection)
         self._controllers.add(controller)
-        peer = connection.remote_address[0]
-        log.info("controller_connected", peer=peer)
+        log.info("controller_connected", peer=controller.peer)
         try:
             async with asyncio.TaskGroup() as commands:
                 await self._take(controller, commands)
         finally:
             self._controllers.discard(controller)
-            log.info("controller_gone", peer=peer, code=connection.close_code)
+            log.info("controller_gone", peer=controller.peer, code=connection.close_code)
 
     async def _take(self, controller: _Controller, commands: asyncio.TaskGroup) -> None:
         """Tasks begin in the order of the messages, and a call's lock is taken in that order."""
@@ -216,15 +263,19 @@ class WebSocketDoor:
                 await room.acquire()
                 task = commands.create_task(self._handle(controller, data))
                 task.add_done_callback(lambda _: room.release())
-        except ConnectionClosed:
-            pass  # the log line of its end says with which code
+        except ConnectionClosed as closed:
+            if closed.sent is not None and closed.sent.code in _OUR_REFUSALS:
+                metrics.NG_ERRORS.labels("websocket", "protocol").inc()
+                self._complaints.note(
+                    controller.peer, f"closed with {closed.sent.code}: {closed.sent.reason}", door="websocket"
+                )
 
     async def _handle(self, controller: _Controller, data: str | bytes) -> None:
         try:
             request = ng.request_of(ng.decode(data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data))
         except NgError as fault:
             metrics.NG_ERRORS.labels("websocket", "broken").inc()
-            log.warning("ng_message_broken", peer=controller.connection.remote_address[0], fault=str(fault))
+            self._complaints.note(controller.peer, str(fault), door="websocket")
             answer = ng.error_message(fault)
         else:
             answer = request.reply(await self._execute(request, controller))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -23,11 +22,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mediaserverd.media import metrics, report
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
+from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.http import client_certificate_name
 from mediaserverd.process.tokens import bearer_token, same_token
 
 RETRY_AFTER_S: Final = 2  # sealing takes less for all but very long calls
-WARNING_INTERVAL_S: Final = 10.0  # one line of log for any number of bad tokens in it
 MAX_FILE_NAME: Final = 64
 
 _Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -54,7 +53,7 @@ class _Door:
     def __init__(self, inside: ASGIApp, token: str) -> None:
         self._inside = inside
         self._token = token
-        self._warned = -WARNING_INTERVAL_S
+        self._refusals = Complaints("retrieval_refused")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,11 +74,8 @@ class _Door:
 
     def _stranger(self, scope: Scope) -> ASGIApp:
         metrics.RETRIEVAL_REFUSED.labels("token").inc()
-        if time.monotonic() - self._warned >= WARNING_INTERVAL_S:
-            self._warned = time.monotonic()
-            log.warning(
-                "retrieval_refused", peer=(scope.get("client") or ("?",))[0], path=scope["path"][:MAX_FILE_NAME]
-            )
+        source = (scope.get("client") or ("",))[0]
+        self._refusals.note(source, "no token, or a wrong one", path=scope["path"][:MAX_FILE_NAME])
         return _problem(
             401, "a bearer token or a client certificate is needed", {"WWW-Authenticate": 'Bearer realm="recordings"'}
         )

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Iterator
 from typing import Any
 
+import h11
 import uvicorn
+from prometheus_client import Counter
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import ServerTls, server_context
 
@@ -20,15 +24,83 @@ CONNECTION_LIMIT = 1000  # at once; above it uvicorn answers 503, so a flood can
 KEEP_ALIVE_S = 15
 STOP_TIMEOUT_S = 3
 
+SOURCE_LIMIT = 200  # of these from one address: a browser has 6, a proxy in front of us some dozens
+REQUEST_TIMEOUT_S = 15.0  # for a whole request: 4 MB of ledger at 2 Mbit/s
+
+faulty_connections = Counter(
+    "mediaserverd_http_faulty_connections", "HTTP connections closed for what the peer did or failed to do", ["fault"]
+)
+
+_complaints = Complaints("http_connection_closed")
+_QUIET = logging.getLogger("mediaserverd.http")  # uvicorn's own warnings come once per request
+_QUIET.setLevel(logging.ERROR)
 _PEER_NAME = "client_certificate_name"
 
 
-class _TlsAwareProtocol(H11Protocol):
-    """uvicorn does not tell the application who the TLS peer is; this does, through the scope's state."""
+class _Protocol(H11Protocol):
+    """What uvicorn's lacks: who the TLS peer is, through the scope's state; and an end to peers that hold a connection
+    for nothing, each counted, and told once per source."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _QUIET
+        self._deadline: asyncio.TimerHandle | None = None  # of the request that is coming in
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.app_state = {**self.app_state, _PEER_NAME: _common_name(transport.get_extra_info("peercert"))}
+        if self._is_one_too_many():
+            self._blame("source-limit", f"more than {SOURCE_LIMIT} connections from one address")
+            transport.close()
+        else:
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        self._blame("malformed", "not HTTP, or a head of more than 64 KB")
+        super().send_400_response(msg)
+
+    def _watch(self) -> None:
+        """A request that has begun is to be here in full by the deadline."""
+        theirs = self.conn.their_state
+        if theirs is not h11.SEND_BODY and not (theirs is h11.IDLE and self.conn.trailing_data[0]):
+            self._disarm()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(REQUEST_TIMEOUT_S, self._give_up)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        self._blame("slow", f"a request was not complete within {REQUEST_TIMEOUT_S:g} s")
+        self.transport.abort()
+
+    def _is_one_too_many(self) -> bool:
+        return (
+            sum(isinstance(each, _Protocol) and each._source == self._source for each in self.connections)
+            > SOURCE_LIMIT
+        )
+
+    def _blame(self, fault: str, reason: str) -> None:
+        faulty_connections.labels(fault).inc()
+        _complaints.note(self._source, reason, port=str(self.server[1] if self.server else ""))
+
+    @property
+    def _source(self) -> str:
+        return self.client[0] if self.client else ""
 
 
 def _common_name(certificate: dict[str, Any] | None) -> str | None:
@@ -62,7 +134,7 @@ class HttpServer:
         self._tls = tls
         config = uvicorn.Config(
             app,
-            http=_TlsAwareProtocol,
+            http=_Protocol,
             ws="none",
             lifespan="off",
             log_config=None,

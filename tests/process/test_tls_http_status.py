@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 import subprocess
 import sys
@@ -12,9 +14,10 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from mediaserverd.process import http
 from mediaserverd.process.http import HttpServer, client_certificate_name
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
@@ -68,10 +71,62 @@ async def test_a_port_in_use_is_told_with_what_to_do(server: HttpServer) -> None
         await second.start()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET / HTTP/1.1\r\nHo", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1"],
+    ids=["silence", "head", "body"],
+)
+async def test_a_request_that_never_comes_in_full_ends_its_connection(
+    monkeypatch: pytest.MonkeyPatch, begun: bytes
+) -> None:
+    monkeypatch.setattr(http, "REQUEST_TIMEOUT_S", 0.3)
+    server = HttpServer(Starlette(routes=[Route("/", _read_all, methods=["GET", "POST"])]), "127.0.0.1", 0)
+    await server.start()
+    before = http.faulty_connections.labels("slow")._value.get()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" if begun else b"")  # a whole one first is no pardon
+    writer.write(begun)
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(65536):
+                pass
+    assert http.faulty_connections.labels("slow")._value.get() == before + 1
+    writer.close()
+    await server.stop()
+
+
+async def test_one_address_gets_so_many_connections_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SOURCE_LIMIT", 2)
+    server = HttpServer(Starlette(routes=[Route("/", _read_all)]), "127.0.0.1", 0)
+    await server.start()
+    opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+    for number, (reader, writer) in enumerate(opened):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                answer = await reader.read(12)
+        assert answer == (b"HTTP/1.1 200" if number < 2 else b"")
+    for _, writer in opened:
+        writer.close()
+    await server.stop()
+
+
+async def _read_all(request: Request) -> Response:
+    return Response(await request.body())
+
+
 def test_a_key_of_another_certificate_is_told(site: Path, tmp_path: Path) -> None:
     ensure_site_certificates(tmp_path / "other", ["localhost"])
     with pytest.raises(StartFault, match="cannot be used together"):
         server_context(ServerTls(site / "server.pem", tmp_path / "other" / "server.key"))
+
+
+@pytest.mark.parametrize("name", ["ca.pem", "server.pem"])
+def test_a_certificate_that_is_none_is_told(site: Path, name: str) -> None:
+    (site / name).write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
+    with pytest.raises(StartFault, match="cannot read the certificates or keys in"):
+        ensure_site_certificates(site, ["localhost", "new.example"])
 
 
 def test_a_new_name_gets_a_new_certificate_from_the_same_authority(site: Path) -> None:

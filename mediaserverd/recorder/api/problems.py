@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from mediaserverd.recorder.store import StoreFault
@@ -40,6 +41,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(SQLAlchemyError, _catalogue)
     app.add_exception_handler(StoreFault, _store)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _bug)
 
 
@@ -73,6 +75,10 @@ async def _store(request: Request, fault: Exception) -> Response:
     log.error("store_unusable", path=request.url.path, fault=str(fault))
     detail = "the store cannot be used at present; try again later, and see the recorder's log"
     return Problem(503, detail, {"Retry-After": RETRY_S}).response()
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody reads it; who went away in the middle of a request is no fault of ours
 
 
 async def _bug(request: Request, fault: Exception) -> Response:

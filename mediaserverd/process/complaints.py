@@ -30,14 +30,15 @@ class Complaints:
         self._lines = 0
         self._unnamed = 0  # complaints about sources that got no line of their own
 
-    def note(self, source: str, reason: str, transport: str) -> None:
+    def note(self, source: str, reason: str, **further: str) -> None:
+        """``further`` keys are for the line, if there is one."""
         now = self._clock()
         last, silent = self._sources.pop(source, (now - INTERVAL_S, 0))
         if now - last < INTERVAL_S or not self._has_room(now):
             self._sources[source] = (last, silent + 1)
         else:
             self._sources[source] = (now, 0)
-            log.warning(self._event, source=source, transport=transport, reason=reason, not_logged_before=silent)
+            log.warning(self._event, source=source, reason=reason, not_logged_before=silent, **further)
         if len(self._sources) > SOURCE_LIMIT:
             self._sources.popitem(last=False)
 
