@@ -12,12 +12,13 @@ from typing import Any, Final, Self
 
 from tests.e2e.crowd import Conversation, converse
 from tests.kit.daemon import HOST, Daemon
-from tests.kit.doors import Json
+from tests.kit.doors import SETTLED, Json
 from tests.kit.judge import judge_stereo
 from tests.kit.phone import Phone
 from tests.kit.wav import read_wav
 
 _LONG_ENOUGH_S: Final = 2.2  # for one whole second of each voice to be judged
+_SETTLED_S: Final = 20.0
 _SHORT_PAUSE_S: Final = 0.01
 
 
@@ -44,10 +45,11 @@ class Site:
     async def call(self) -> AsyncIterator[Conversation]:
         """A call that is up during the block. After it both must still talk, and the recording must be whole."""
         conversation = await self.begin()
-        known = {one["id"] for one in await self.daemon.api.recordings()}
-        yield conversation
-        recording = await self.end(conversation)
-        assert recording["id"] in known
+        try:
+            yield conversation
+            recording = await self.end(conversation)
+        finally:
+            await conversation.caller.hang_up()
         assert recording["state"] == "stored", recording
         await self.check_audio(conversation, recording)
 
@@ -69,8 +71,10 @@ class Site:
         newest = (await self.daemon.api.recordings())[0]["id"]
         await conversation.caller.hang_up()
         await conversation.called.ended()
-        await self.daemon.api.settled(1)
-        return await self.daemon.api.recording(newest)
+        async with asyncio.timeout(_SETTLED_S):
+            while (recording := await self.daemon.api.recording(newest))["state"] not in SETTLED:
+                await asyncio.sleep(0.1)
+        return recording
 
     async def check_audio(self, conversation: Conversation, recording: Json) -> None:
         channels = read_wav(await self.daemon.api.audio(recording["id"]))
@@ -78,7 +82,8 @@ class Site:
         assert starts[0] is not None
         assert starts[1] is not None
         verdict = judge_stereo(*conversation.voices, channels, called_starts_ms=1000 * (starts[0] - starts[1]))
-        assert verdict.faults(seconds=1) == []
+        faults = verdict.faults(seconds=1)
+        assert faults == [], f"{faults} in {recording}: {verdict}"
 
     async def count(self, role: str, name: str) -> float:
         return await self.daemon.status.metric(role, name)

@@ -147,6 +147,11 @@ class Voice(asyncio.DatagramProtocol):
     def speak(self, samples: Samples) -> None:
         self._task = asyncio.create_task(self._send(samples))
 
+    def send_raw(self, datagram: bytes, to: tuple[str, int]) -> None:
+        """Anything at all, from this voice's own address and port."""
+        assert self._transport is not None
+        self._transport.sendto(datagram, to)
+
     def mute(self, muted: bool = True) -> None:
         """Stop sending, as a held phone does; its clock runs on, and so do the samples that it would have sent."""
         self._muted = muted

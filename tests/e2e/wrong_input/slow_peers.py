@@ -27,6 +27,9 @@ class Peer:
     drips: bytes = b""
 
 
+_LEDGER: Final = (
+    b"POST /internal/ledger HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer LEDGER\r\nContent-Length: 1000\r\n\r\n{"
+)
 PEERS: Final = (
     Peer("silent", "127.0.0.31", 5060),
     Peer("silent after the handshake", "127.0.0.32", 5061, tls=True),
@@ -35,6 +38,7 @@ PEERS: Final = (
     Peer("a handshake byte a second", "127.0.0.35", 5061, begins=b"\x16\x03\x01\x02", drips=b"\0"),
     Peer("HTTP head, recorder", "127.0.0.36", 8443, tls=True, begins=b"GET / HTTP/1.1\r\nHost: x\r\n", drips=b"X"),
     Peer("HTTP head, media", "127.0.0.37", 8102, tls=True, begins=b"GET / HTTP/1.1\r\nHost: x\r\n", drips=b"X"),
+    Peer("HTTP body", "127.0.0.40", 8443, tls=True, begins=_LEDGER, drips=b" "),
     Peer("WebSocket upgrade", "127.0.0.38", 2223, tls=True, begins=b"GET / HTTP/1.1\r\nHost: x\r\n", drips=b"X"),
     Peer("HTTP silence", "127.0.0.39", 8443, tls=True),
 )
@@ -63,7 +67,8 @@ class SlowPeers:
         context = trusting(self._site.daemon.authority) if peer.tls else None
         reader, writer = await asyncio.open_connection(HOST, peer.port, ssl=context, local_addr=(peer.source, 0))
         began = asyncio.get_running_loop().time()
-        dripping = asyncio.create_task(self._drip(peer, writer))
+        begins = peer.begins.replace(b"LEDGER", self._site.daemon.secret("ledger").encode())
+        dripping = asyncio.create_task(self._drip(begins, peer.drips, writer))
         try:
             async with asyncio.timeout(LONGEST_S):
                 with contextlib.suppress(ConnectionError):
@@ -75,10 +80,10 @@ class SlowPeers:
             writer.close()
 
     @staticmethod
-    async def _drip(peer: Peer, writer: asyncio.StreamWriter) -> None:
+    async def _drip(begins: bytes, drips: bytes, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
-            writer.write(peer.begins)
-            while peer.drips:
+            writer.write(begins)
+            while drips:
                 await asyncio.sleep(BYTE_EVERY_S)
-                writer.write(peer.drips)
+                writer.write(drips)
                 await writer.drain()
