@@ -73,29 +73,36 @@ def ensure_site_certificates(directory: Path, names: Sequence[str]) -> None:
     IP addresses) is made anew from the same authority, so that phones that trust the authority need nothing new.
     """
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    try:
-        _ensure_site_certificates(directory, names)
-    except (ValueError, TypeError) as fault:  # of files that are no PEM, or keys with a password
-        raise StartFault(
-            f"cannot read the certificates or keys in {directory}: {fault}; "
-            "put PEM files without a password there, or delete all four to have new ones made"
-        ) from fault
-
-
-def _ensure_site_certificates(directory: Path, names: Sequence[str]) -> None:
     authority_files = directory / "ca.pem", directory / "ca.key"
     if not authority_files[0].exists():
         _write_pair(*authority_files, *_make_authority())
-    authority = x509.load_pem_x509_certificate(authority_files[0].read_bytes())
+    authority = _read_certificate(authority_files[0])
     server_files = directory / "server.pem", directory / "server.key"
     if server_files[0].exists() and set(names) <= _names_of(server_files[0]):
         return
-    key = serialization.load_pem_private_key(authority_files[1].read_bytes(), password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
+    _write_pair(*server_files, *_make_server(authority, _read_key(authority_files[1]), names))
+
+
+def _read_certificate(file: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(file.read_bytes())
+    except ValueError as fault:
         raise StartFault(
-            f"{authority_files[1]} is not an elliptic-curve key; delete {directory} to have new files made"
-        )
-    _write_pair(*server_files, *_make_server(authority, key, names))
+            f"{file} is no PEM certificate ({fault}); put one there, or delete {file.parent} to have new files made"
+        ) from fault
+
+
+def _read_key(file: Path) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    except (ValueError, TypeError) as fault:  # no PEM, or a key with a password
+        raise StartFault(
+            f"{file} is no PEM private key without a password ({fault}); put one there, or delete {file.parent} "
+            "to have new files made"
+        ) from fault
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise StartFault(f"{file} is not an elliptic-curve key; delete {file.parent} to have new files made")
+    return key
 
 
 def _subject(common_name: str) -> x509.Name:
@@ -154,7 +161,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _names_of(certificate_file: Path) -> set[str]:
-    certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+    certificate = _read_certificate(certificate_file)
     try:
         extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

@@ -125,7 +125,7 @@ def test_a_key_of_another_certificate_is_told(site: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["ca.pem", "server.pem"])
 def test_a_certificate_that_is_none_is_told(site: Path, name: str) -> None:
     (site / name).write_text("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
-    with pytest.raises(StartFault, match="cannot read the certificates or keys in"):
+    with pytest.raises(StartFault, match="is no PEM"):
         ensure_site_certificates(site, ["localhost", "new.example"])
 
 
