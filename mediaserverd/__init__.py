@@ -2,7 +2,7 @@
 
 Inside, three pure parts. They know no sockets, clocks, disks or databases; values (and ``now``) go in, values come out:
 
-- ``protocol``  what the standards say: bytes <-> values (SIP, SDP, digest, ng).
+- ``protocol``  what the standards say: bytes <-> values (SIP, SDP, digest, ng, SASF).
 - ``policy``    what the administrator decided: facts -> verdict, with the name of the rule that gave it.
 - ``call``      what happens in one call: event, now -> commands, deadline.
 
@@ -12,16 +12,17 @@ Outside, three roles, each a process that can run on a host of its own. A role n
 - ``media``       ng control door, packet engine (C++, in ``engine/``), spool of recordings, HTTPS retrieval.
 - ``recorder``    fetches finished recordings, store, catalogue, REST API.
 
+``audio`` turns recorded packets into sound: timelines, codecs, rendering to audio files.
+
 ``process`` is what every role needs from the machine it runs on: TLS files, tokens, HTTP listeners, logs, health.
 ``config`` turns YAML into the settings of each part; ``daemon`` starts, supervises, reloads and stops the roles;
-``diagnosis`` tells
-the story of a call; ``__main__`` is the command line.
+``diagnosis`` tells the story of a call; ``__main__`` is the command line.
 
 Who may import what: a line may import lines below it, never above, and names on one line never import each other::
 
     __main__ -> daemon | diagnosis -> config
     controller | media | recorder
-    process
+    process | audio
     call
     protocol | policy
 

@@ -1,0 +1,1 @@
+"""SASF, the secure authenticated stream format of recordings: bytes <-> values, as in ``docs/sasf.md``."""
