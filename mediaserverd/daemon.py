@@ -15,13 +15,14 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import structlog
 import uvloop
 
 from mediaserverd.config import Config, ConfigError, load_config
+from mediaserverd.media.identity import ensure_identity, publish_identity
 from mediaserverd.process.logs import configure_logging
 from mediaserverd.process.notify import NotifyListener, notify, watchdog_interval_s
 from mediaserverd.process.role import Role, StartFault
@@ -40,8 +41,8 @@ PR_SET_PDEATHSIG = 1
 GC_YOUNG_OBJECTS = 2_000  # a pass over so few takes well under 1 ms; many more, and a flood of errors would pile up
 
 
-def prepare_host(config: Config) -> None:
-    """Makes what a first start lacks: directories, the site's certificates, the tokens between roles."""
+def prepare_host(config: Config, roles: Collection[str] = ROLES) -> None:
+    """Makes what a first start of these roles lacks: directories, certificates, tokens, the media server's identity."""
     try:
         config.data_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if config.tls_directory is not None:
@@ -49,6 +50,9 @@ def prepare_host(config: Config) -> None:
             ensure_site_certificates(config.tls_directory, list(names))
         for token_file in config.token_files():
             ensure_token(token_file)
+        if "media" in roles:
+            identity = ensure_identity(config.media.identity_file)
+            publish_identity(identity.public_key(), config.signers_directory, config.media.name)
     except OSError as fault:
         raise StartFault(f"cannot write below {config.data_directory}: {fault.strerror}; change its owner") from fault
 
@@ -80,7 +84,7 @@ def run_role(name: str, config: Config) -> int:
     _die_with_parent()
     _raise_descriptor_limit()
     try:
-        prepare_host(config)
+        prepare_host(config, (name,))
         uvloop.run(_RoleRun(name, config).run())
     except StartFault as fault:
         log.error("start_failed", fault=str(fault))
@@ -189,7 +193,7 @@ def run_all(config: Config, roles: tuple[str, ...] = ROLES) -> int:
     """Runs the roles as supervised children until told to stop. Returns the exit status."""
     configure_logging("supervisor", config.log_level, console=config.log_console)
     try:
-        prepare_host(config)
+        prepare_host(config, roles)
     except StartFault as fault:
         log.error("start_failed", fault=str(fault))
         return EXIT_FAULT

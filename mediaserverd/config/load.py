@@ -53,6 +53,11 @@ class Config:
     def secrets_directory(self) -> Path:
         return self.data_directory / "secrets"
 
+    @property
+    def signers_directory(self) -> Path:
+        """Public keys of the media servers whose recordings are trusted."""
+        return self.data_directory / "keys" / "signers"
+
     def token_files(self) -> tuple[Path, ...]:
         """The tokens that the roles show each other."""
         return tuple(self.secrets_directory / f"{name}.token" for name in ("ng", "retrieval", "ledger", "control"))
@@ -319,6 +324,8 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
         private_key=tls.private_key,
         certificate_authority=tls.authority,
         status_port=media.status_port,
+        identity_file=data / "secrets" / "media-identity.pem",
+        recipients_directory=data / "keys" / "recipients",
         drain_timeout_s=entry.drain_timeout_s,
     )
 

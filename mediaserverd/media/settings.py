@@ -40,4 +40,6 @@ class MediaSettings(BaseModel):
     certificate_authority: Path
     status_address: str = "127.0.0.1"
     status_port: int = Field(9502, ge=0, le=65535)
+    identity_file: Path  # the private key that signs recordings; made at first start
+    recipients_directory: Path  # public keys (PEM) that encrypted recordings are for
     drain_timeout_s: float = Field(30.0, ge=0)

@@ -26,7 +26,8 @@ def _media_settings(site: Site) -> MediaSettings:
         name="m1", rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", spool_directory=spool,
         ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
         certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
-        disk_floor_bytes=0,
+        disk_floor_bytes=0, identity_file=site.directory / "media-identity.pem",
+        recipients_directory=site.directory / "recipients",
     )  # fmt: skip
 
 

@@ -45,6 +45,8 @@ def settings(directory: Path, **changes: Any) -> MediaSettings:
         "private_key": tls / "server.key",
         "certificate_authority": tls / "ca.pem",
         "status_port": 0,
+        "identity_file": secrets / "media-identity.pem",
+        "recipients_directory": directory / "keys" / "recipients",
     }
     return MediaSettings.model_validate(values | changes)
 
