@@ -9,7 +9,7 @@ DEMO   ?= 1
 ONCE   ?= 0
 
 # Debian packages, by what they are needed for.
-APT_BUILD := g++ make git python3-venv python3-dev zlib1g-dev libssl-dev libopus-dev libspandsp-dev
+APT_BUILD := g++ make git pkg-config python3-venv python3-dev zlib1g-dev libssl-dev libopus-dev libspandsp-dev
 APT_TEST  := systemd sip-tester baresip-core espeak-ng clang-format clang-tidy clang libclang-rt-14-dev iproute2
 
 .DEFAULT_GOAL := help

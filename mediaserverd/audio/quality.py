@@ -1,0 +1,57 @@
+"""What a recording is worth: what came, what is missing, how exact its times are. Values and their JSON form only.
+
+All times are of the recording as it ran; where a pause was cut out (``omit``) what one hears is shorter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SideQuality:
+    """One party. ``late``: packets that came behind a later one. ``drift_ppm``: positive if the sender's clock is fast.
+
+    ``undecodable``: packets of codecs that cannot be decoded, kept in the file. ``dtmf``: how many digits were sent as
+    telephone events; which ones is nobody's business here.
+    """
+
+    packets: int = 0
+    expected: int = 0
+    received: int = 0
+    late: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    concealed_ms: int = 0
+    undecodable: int = 0
+    ssrc_changes: int = 0
+    codecs: tuple[str, ...] = ()
+    jitter_ms: float = 0.0
+    drift_ppm: float = 0.0
+    comfort_noise_ms: int = 0
+    dtmf: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """``skew_ms``: how far the two sides are apart at worst, by what arrived. ``masked``: (start, end, mode) of pauses.
+
+    ``one_way``: (side, start, end) where nothing at all came from one side while the other one spoke.
+    """
+
+    degraded: bool
+    duration_ms: int
+    skew_ms: float
+    tap_overflow: int
+    masked: tuple[tuple[int, int, str], ...]
+    one_way: tuple[tuple[int, int, int], ...]
+    unreadable: tuple[tuple[int, int, str], ...]
+    sides: tuple[SideQuality, SideQuality]
+
+    def as_json(self) -> dict[str, Any]:
+        document = {each.name: getattr(self, each.name) for each in fields(self)}
+        for name in ("masked", "one_way", "unreadable"):
+            document[name] = [list(span) for span in document[name]]
+        document["sides"] = [asdict(side) | {"codecs": list(side.codecs)} for side in self.sides]
+        return document
