@@ -13,7 +13,11 @@ Transport: TypeAlias = Literal["udp", "tcp", "tls"]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """``password`` empty: the phone does not register, it only calls and is called. ``authority`` is needed for TLS."""
+    """``password`` empty: the phone does not register, it only calls and is called. ``authority`` is needed for TLS.
+
+    ``codecs``: what the phone offers, best first, by the names of RFC 3551; with rate and channels where one name has
+    several (``L16/16000/1``).
+    """
 
     user: str
     host: str
@@ -21,6 +25,7 @@ class Account:
     password: str = ""
     transport: Transport = "udp"
     authority: Path | None = None
+    codecs: tuple[str, ...] = ("PCMU", "PCMA")
 
     @property
     def uri(self) -> str:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
+import soxr
 
 from tests.kit.account import Account
 from tests.kit.child import Child
-from tests.kit.speech import Samples, silence
+from tests.kit.speech import RATE, Samples, silence
 from tests.kit.wav import read_wav, write_wav
 
 _STEP_S: Final = 15.0
@@ -33,8 +34,8 @@ audio_path {directory}/no-tones
 audio_player aubridge,ear
 audio_source aufile,{directory}/spoken.wav
 audio_alert aubridge,bell
-ausrc_srate 8000
-auplay_srate 8000
+ausrc_srate {rate}
+auplay_srate {rate}
 ausrc_channels 1
 auplay_channels 1
 audio_buffer 20-200
@@ -43,6 +44,10 @@ rtp_ports {rtp_first}-{rtp_last}
 net_interface 127.0.0.1
 module_path /usr/lib/baresip/modules
 module g711.so
+module g722.so
+module gsm.so
+module l16.so
+module opus.so
 module aufile.so
 module aubridge.so
 module sndfile.so
@@ -78,7 +83,8 @@ class Baresip:
         """``listen``: its own SIP port for UDP and TCP [any]; ``rtp_first``: the first of its 20 RTP ports."""
         (directory / "heard").mkdir(parents=True)
         control = _free_port()
-        write_wav(directory / "spoken.wav", spoken)
+        rate = _sample_rate(account.codecs[0])
+        write_wav(directory / "spoken.wav", soxr.resample(spoken, RATE, rate), rate=rate)
         (directory / "contacts").write_text("")
         (directory / "accounts").write_text(_account_line(account))
         (directory / "config").write_text(
@@ -89,6 +95,7 @@ class Baresip:
                 rtp_first=rtp_first,
                 rtp_last=rtp_first + 19,
                 control=control,
+                rate=rate,
             )
         )
         child = await Child.start("baresip", ["baresip", "-4", "-v", "-s", "-f", directory], directory)
@@ -182,7 +189,13 @@ class Baresip:
 
 def _account_line(account: Account) -> str:
     register = f";auth_pass={account.password};regint=60" if account.password else ";regint=0"
-    return f"<{account.uri}>{register};answermode=manual;audio_codecs=pcmu,pcma;ptime=20\n"
+    return f"<{account.uri}>{register};answermode=manual;audio_codecs={','.join(account.codecs)};ptime=20\n"
+
+
+def _sample_rate(codec: str) -> int:
+    """Its own resampler leaves images that spoil every comparison, so it gets speech at the rate of its codec."""
+    _, _, rate = codec.partition("/")
+    return int(rate.partition("/")[0]) if rate else RATE
 
 
 def _free_port() -> int:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tests.kit.speech import RATE, Samples
 
 CORRELATION_LIMIT: Final = 0.9  # G.711 gives 0.99; a wrong or silent source stays under 0.15
+GSM_CORRELATION_LIMIT: Final = 0.7  # GSM 06.10 gives 0.77 to 0.96: it keeps the spectrum, not the wave
 DRIFT_LIMIT_MS: Final = 15.0  # below one 20 ms packet, so a lost packet is found
 DROPPED_LIMIT_MS: Final = 0.0
 SKEW_LIMIT_MS: Final = 20.0
@@ -112,14 +113,26 @@ def judge(spoken: Samples, heard: Samples, *, slack_ms: float = 20.0) -> Verdict
     return Verdict(lag * 1000 / RATE, tuple(correlations), tuple(lags), _dropped_ms(said, got, lag))
 
 
-def ear_faults(spoken: Samples, heard: Samples, *, seconds: int, settling_s: float = 0.0) -> list[str]:
+def correlation_limit(codec: str) -> float:
+    """What every second of good audio exceeds behind that codec."""
+    return GSM_CORRELATION_LIMIT if codec.upper().startswith("GSM") else CORRELATION_LIMIT
+
+
+def ear_faults(
+    spoken: Samples,
+    heard: Samples,
+    *,
+    seconds: int,
+    settling_s: float = 0.0,
+    correlation: float = CORRELATION_LIMIT,
+) -> list[str]:
     """What is wrong with what came out of a real phone. Its jitter buffer may slip or conceal a little, no more.
 
     ``settling_s``: so long at the beginning the phone is known to find its buffer's depth by throwing audio away.
     """
     settled = heard[int(settling_s * RATE) :]
     limits = {"drift_ms": 45.0, "dropped_ms": 100.0} if settling_s else {"drift_ms": 25.0, "dropped_ms": 40.0}
-    return judge(spoken, settled).faults(seconds=seconds, **limits)
+    return judge(spoken, settled).faults(seconds=seconds, correlation=correlation, **limits)
 
 
 def judge_stereo(

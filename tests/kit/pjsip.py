@@ -51,6 +51,7 @@ class Pjsip:
                 "authority": str(account.authority or ""),
                 "listen": listen,
                 "rtp_first": rtp_first,
+                "codecs": list(account.codecs),
                 "spoken": str(directory / "spoken.wav"),
                 "heard": str(directory / "heard.wav"),
                 "log": str(directory / "pjsip-trace.log"),

@@ -114,8 +114,14 @@ def endpoint(settings: dict[str, Any]) -> pj.Endpoint:
     made.libStart()
     made.audDevManager().setNullDev()
     for codec in made.codecEnum2():
-        made.codecSetPriority(codec.codecId, 200 if codec.codecId.startswith("PCM") else 0)
+        made.codecSetPriority(codec.codecId, _priority(codec.codecId, settings["codecs"]))
     return made
+
+
+def _priority(codec: str, wanted: list[str]) -> int:
+    """PJSIP's names have rate and channels (``PCMU/8000/1``), those of the account may."""
+    places = [place for place, name in enumerate(wanted) if (codec + "/").startswith(name + "/")]
+    return 200 - places[0] if places else 0
 
 
 def account_config(settings: dict[str, Any]) -> pj.AccountConfig:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.kit.account import Account, Softphone, Transport
 from tests.kit.baresip import Baresip
-from tests.kit.judge import ear_faults, judge, judge_stereo
+from tests.kit.judge import correlation_limit, ear_faults, judge, judge_stereo
 from tests.kit.phone import Call, Phone, Refused
 from tests.kit.pjsip import Pjsip
 from tests.kit.rtp import PACKET_S
@@ -58,6 +58,20 @@ async def test_pjsip_calls_baresip(tmp_path: Path) -> None:
         await talk(pjsip, baresip, bob.uri)
     assert unheard(pjsip, BOB_SAYS) == []
     assert unheard(baresip, ALICE_SAYS) == []
+
+
+@pytest.mark.softphone
+@pytest.mark.parametrize("codec", ["G722/16000/1", "GSM", "opus/48000/2", "L16/8000/1"])
+async def test_two_baresips_hear_each_other_in_every_codec(tmp_path: Path, codec: str) -> None:
+    alice = Account("alice", "127.0.0.1", 5070, codecs=(codec,))
+    bob = Account("bob", "127.0.0.1", 5080, codecs=(codec,))
+    async with (
+        await Baresip.start(tmp_path / "alice", alice, ALICE_SAYS, listen=5070, rtp_first=40000) as caller,
+        await Baresip.start(tmp_path / "bob", bob, BOB_SAYS, listen=5080, rtp_first=40100) as called,
+    ):
+        await talk(caller, called, bob.uri)
+    for phone, said in ((caller, BOB_SAYS), (called, ALICE_SAYS)):
+        assert judge(said, phone.heard()).faults(seconds=4, correlation=correlation_limit(codec)) == []
 
 
 @pytest.mark.softphone

@@ -1,4 +1,4 @@
-"""WAV files of 8 kHz: 16 bit PCM, PCMU or PCMA, one channel or two; written as PCM.
+"""WAV files: 16 bit PCM, PCMU or PCMA, one channel or two; read as 8 kHz from any rate, written as PCM.
 
 Python's own ``wave`` reads PCM alone. Anything that is not a well-formed file raises ``WavError``: a recording that
 opens here is one that an ordinary player opens.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import soxr
 
 from tests.kit import g711
 from tests.kit.speech import RATE, Samples
@@ -23,14 +24,14 @@ class WavError(Exception):
     pass
 
 
-def write_wav(path: Path, *channels: Samples) -> None:
+def write_wav(path: Path, *channels: Samples, rate: int = RATE) -> None:
     length = max(map(len, channels))
     frames = np.zeros((length, len(channels)), dtype="<i2")
     for index, samples in enumerate(channels):
         frames[: len(samples), index] = samples
     data = frames.tobytes()
     width = 2 * len(channels)
-    form = struct.pack("<HHIIHH", _PCM, len(channels), RATE, RATE * width, width, 16)
+    form = struct.pack("<HHIIHH", _PCM, len(channels), rate, rate * width, width, 16)
     body = b"WAVE" + _chunk(b"fmt ", form) + _chunk(b"data", data)
     path.write_bytes(_chunk(b"RIFF", body))
 
@@ -46,11 +47,10 @@ def read_wav(source: Path | bytes) -> tuple[Samples, ...]:
     if b"fmt " not in chunks or b"data" not in chunks:
         raise WavError(f"a fmt or data chunk is missing, there is {sorted(chunks)}")
     code, count, rate, _, width, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
-    if rate != RATE:
-        raise WavError(f"{rate} Hz, expected {RATE}")
     if width != count * bits // 8 or len(chunks[b"data"]) % width:
         raise WavError("the data does not divide into frames")
-    return _split(_samples(code, bits, chunks[b"data"]), count)
+    channels = _split(_samples(code, bits, chunks[b"data"]), count)
+    return channels if rate == RATE else tuple(soxr.resample(channel, rate, RATE) for channel in channels)
 
 
 def _samples(code: int, bits: int, data: bytes) -> Samples:
