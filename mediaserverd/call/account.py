@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mediaserverd.call.legs import Leg
-from mediaserverd.call.recording import Recording
+from mediaserverd.call.recordings import Recordings
 from mediaserverd.call.setup import CallSetup
 from mediaserverd.call.story import CallSummary
 
@@ -26,7 +26,7 @@ class Account:
     def close(self, now: float, by: str, reason: str, status: int) -> None:
         self.ended_at, self.ended_by, self.reason, self.status = now, by, reason, status
 
-    def summary(self, setup: CallSetup, winner: Leg | None, recording: Recording | None, now: float) -> CallSummary:
+    def summary(self, setup: CallSetup, winner: Leg | None, recordings: Recordings, now: float) -> CallSummary:
         answered = self.answered_at is not None
         return CallSummary(
             call_id=setup.call_id,
@@ -38,13 +38,17 @@ class Account:
             ended_by=self.ended_by,
             reason=self.reason,
             setup_ms=_ms(self.invited_at, self.answered_at),
-            duration_ms=_ms(self.answered_at, now if self.ended_at is None else self.ended_at),
+            duration_ms=self.talked_ms(now),
             codec=self.codec,
             media_server=self.media_server,
-            recording_ids=(recording.order.recording_id,) if recording and recording.segment else (),
-            recording_outcome=recording.outcome if recording else "",
-            policy=recording.order.policy if recording else "",
+            recording_ids=recordings.ids,
+            recording_outcome=recordings.outcome,
+            policy=recordings.policy,
         )
+
+    def talked_ms(self, now: float) -> int:
+        """From the answer to the end, or until now."""
+        return _ms(self.answered_at, now if self.ended_at is None else self.ended_at)
 
 
 def _ms(begin: float | None, end: float | None) -> int:

@@ -50,11 +50,14 @@ class Agreed:
 
 
 class AudioPath:
-    def __init__(self, candidates: Sequence[str], origin: OwnOrigin, emit: Callable[[Command], None]) -> None:
+    def __init__(
+        self, candidates: Sequence[str], origin: OwnOrigin, emit: Callable[[Command], None], look_back_ms: int = 0
+    ) -> None:
         self.server = ""  # the one that carries the audio or is asked to; empty: none
         self.ready: deque[Relayed] = deque()
         self.agreed: Agreed | None = None
         self._emit = emit
+        self._look_back_ms = look_back_ms
         self._candidates = deque(candidates)
         self._asked = 0
         self._pending: dict[MediaRequest, tuple[Purpose, Side]] = {}
@@ -69,24 +72,25 @@ class AudioPath:
             return True
         return False
 
-    def drop_server(self, *, delete: bool) -> None:
-        """This server does not carry the call after all; ``delete`` where it may hold a session."""
+    def drop_server(self, *, delete: bool, discard: bool = False) -> None:
+        """This server does not carry the call any more; ``delete`` where it may hold a session, ``discard`` what it
+        records."""
         if delete and self.server:
-            self._emit(MediaDelete(self.server))
+            self._emit(MediaDelete(self.server, discard))
         self.server = ""
         self._pending.clear()
 
     def offer(self, purpose: Purpose, side: Side, body: bytes) -> None:
         """``body`` is what the phone on ``side`` offers."""
         if self.server:
-            self._emit(MediaOffer(self._request(purpose, side), self.server, side, body))
+            self._emit(MediaOffer(self._request(purpose, side), self.server, side, body, self._look_back_ms))
         else:
             self._pass(purpose, side, body)
 
     def answer(self, purpose: Purpose, side: Side, body: bytes) -> None:
         """``body`` is what the phone on ``side`` answers."""
         if self.server:
-            self._emit(MediaAnswer(self._request(purpose, side), self.server, side, body))
+            self._emit(MediaAnswer(self._request(purpose, side), self.server, side, body, self._look_back_ms))
         else:
             self._pass(purpose, side, body)
 

@@ -2,8 +2,8 @@
 
 Decides what happens next, no more: the legs know how they end (``legs``), the called side rings in ``fork`` and
 is heard through ``ringback``, the audio path knows media servers and o= lines (``audio``), what passes between phones
-that talk is a ``conversation``, and ``recording`` keeps the ledger's promise. Longer than other files because every
-change of phase is here, to be read in one place.
+that talk is a ``conversation``, ``recordings`` keep the ledger's promise, and ``control`` is for those who start, stop
+and pause them. Longer than other files because every change of phase is here, to be read in one place.
 
 ::
 
@@ -20,17 +20,20 @@ from mediaserverd.call import commands as do
 from mediaserverd.call import events as on
 from mediaserverd.call.account import Account
 from mediaserverd.call.audio import AudioPath, Purpose, Relayed, readable
+from mediaserverd.call.control import RecordingControl, Situation
 from mediaserverd.call.conversation import Conversation
 from mediaserverd.call.fork import Fork
+from mediaserverd.call.holds import Holds
 from mediaserverd.call.ledger import EndReason
 from mediaserverd.call.legs import Leg, LegState
 from mediaserverd.call.phase import LIMITS_S, Phase
-from mediaserverd.call.recording import Recording
+from mediaserverd.call.recordings import Recordings
 from mediaserverd.call.responses import PHRASES
 from mediaserverd.call.ringback import Ringback
 from mediaserverd.call.setup import CallSetup
 from mediaserverd.call.story import CallSummary, Story
 from mediaserverd.policy.facts import Party
+from mediaserverd.protocol.dtmf import digit_of
 from mediaserverd.protocol.negotiation import Side, voice_codec
 
 _SYSTEM: Final = "system"
@@ -49,8 +52,10 @@ class Call:
         self._caller = Leg(on.CALLER, setup.calling, LegState.INVITED)
         self._fork = Fork(self._emit)
         self._winner: Leg | None = None
-        self._audio = AudioPath(setup.media_servers, setup.origin, self._emit)
-        self._recording = Recording(setup.recording, setup, self._emit) if setup.recording else None
+        self._audio = AudioPath(setup.media_servers, setup.origin, self._emit, setup.look_back_ms)
+        self.recordings = Recordings(setup, self._emit, self._tell)
+        self.control = RecordingControl(setup, self.recordings, self._emit, self._tell)
+        self._holds = Holds()
         self._ringback = Ringback(self._audio, self._emit)
         self._conversation = Conversation(self._audio, self._emit, self._tell)
         self._offer = b""  # the first one, from whichever side
@@ -64,7 +69,8 @@ class Call:
     @property
     def deadline(self) -> float | None:
         """When ``Woken`` is due, on the clock of ``now``."""
-        return min((at for at in (self._phase_until, self._conversation.until) if at is not None), default=None)
+        dates = self._phase_until, self._conversation.until, self.control.until
+        return min((at for at in dates if at is not None), default=None)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
         if self._phase is Phase.ENDED:
@@ -73,13 +79,15 @@ class Call:
         self._dispatch(event)
         while self._audio.ready:
             self._relayed(self._audio.ready.popleft())
+        for side, hold in self._holds.changes(self._audio.agreed):
+            self.control.note(self._audio.server, side, {"event": hold})
         self._settle()
         out, self._out = self._out, []
         return out
 
     def summary(self) -> CallSummary:
         """As far as it is known; final in ``Finished``."""
-        return self._account.summary(self.setup, self._winner, self._recording, self._now)
+        return self._account.summary(self.setup, self._winner, self.recordings, self._now)
 
     # --- dispatch
 
@@ -101,6 +109,12 @@ class Call:
                     self._media_lost(reason)
             case on.RecordingStarted() | on.RecordingRefused() | on.RecordingBroken():
                 self._recording_event(event)
+            case on.ChangeDone(change):
+                self.control.done(change, self._now)
+            case on.ChangeFailed(change, reason):
+                self.control.failed(change, reason, self._now)
+            case on.StartRequested() | on.StopRequested() | on.PauseRequested() | on.ResumeRequested():
+                self._control_requested(event)
             case on.Woken():
                 self._woken()
             case on.EndRequested(reason, status):
@@ -162,10 +176,9 @@ class Call:
             self._offer_to_next_server(Side.CALLER)
 
     def _offer_to_next_server(self, side: Side) -> None:
-        required = self._recording is not None and self._recording.order.required
         if self._audio.take_next_server():
             self._tell(f"media server {self._audio.server} is asked")
-        elif self.setup.fail_open and not required:
+        elif self.setup.fail_open and not self.recordings.required:
             self._tell("no media server: the phones talk directly, unrecorded")
         else:
             self._end(_SYSTEM, "no media server took the call", 503)
@@ -223,9 +236,10 @@ class Call:
         self._account.codec = str(voice_codec(description) or "")
         self._audio.agree(side.other, self._offer, body)
         self._audio.answer(Purpose.ANSWER, side, body)
-        if self._recording and self._winner:
-            self._tell(f"policy {self._recording.order.policy!r} records")
-            self._recording.start(self._audio.server, self._winner.party, self._now)
+        recording = self.recordings.of_policy
+        if recording and self._winner:
+            self._tell(f"policy {recording.order.policy!r} records")
+            recording.start(self._audio.server, self._winner.party, self._now)
 
     def _relayed(self, relayed: Relayed) -> None:
         if self._phase is Phase.CLOSING:
@@ -252,8 +266,7 @@ class Call:
 
     def _accept_if_recorded(self) -> None:
         """200 to the caller, which waits for the recording only where the policy requires one."""
-        recording = self._recording
-        waits = recording is not None and recording.order.required and recording.pending
+        waits = self.recordings.required and self.recordings.pending
         if self._phase is Phase.ANSWERING and self._accept_body and not waits:
             self._caller.state = LegState.UP
             self._account.answered_at = self._now
@@ -303,8 +316,12 @@ class Call:
     def _informed(self, leg: Leg, event: on.Informed) -> None:
         if self._phase is Phase.CLOSING or leg.is_gone:
             self._emit(do.AnswerInfo(leg.id, event.info, 481, PHRASES[481]))
-        else:
-            self._conversation.informed(leg, self._peer(leg), event)
+            return
+        digit = digit_of(event.content_type, event.body)
+        if digit and not self.control.pause:  # of a paused span, nothing is kept anywhere
+            self._tell(f"{leg.side.value} side: DTMF {digit}")
+            self.control.note(self._audio.server, leg.side, {"event": "dtmf", "digits": digit})
+        self._conversation.informed(leg, self._peer(leg), event)
 
     def _peer(self, leg: Leg) -> Leg | None:
         """The other leg of the conversation, once both are up."""
@@ -313,29 +330,28 @@ class Call:
 
     # --- recording and media server
 
-    def _recording_event(self, event: on.RecordingStarted | on.RecordingRefused | on.RecordingBroken) -> None:
-        recording = self._recording
-        if recording is None or recording.order.recording_id != event.recording_id:
-            return
-        match event:
-            case on.RecordingStarted(_, segment, file, uri) if recording.awaits(segment):
-                self._tell(f"recording {event.recording_id} runs: {file}")
-                recording.started(file, uri)
-                self._accept_if_recorded()
-            case on.RecordingRefused(_, segment, reason) if recording.awaits(segment):
-                recording.fail(reason)
-                self._recording_gone(reason)
-            case on.RecordingBroken(_, reason) if not recording.over:
-                recording.end(EndReason.RECORDING_BROKEN, self._now)
-                self._recording_gone(reason)
-            case _:
-                self._tell(f"{type(event).__name__} of a recording that is over")
-
-    def _recording_gone(self, reason: str) -> None:
+    def _recording_event(self, event: on.RecordingEvent) -> None:
         """A call does not suffer from its recording, unless the policy says so."""
-        self._tell(f"not recorded: {reason}")
-        if self._recording and self._recording.order.required:
-            self._end(_SYSTEM, f"the required recording failed: {reason}", 503)
+        gone = self.recordings.take(event, self._now)
+        if isinstance(event, on.RecordingStarted):
+            self.control.started(event.recording_id)
+            self._accept_if_recorded()
+        else:
+            self.control.refused(event.recording_id, event.reason)
+            if gone and gone.order.required:
+                self._end(_SYSTEM, f"the required recording failed: {event.reason}", 503)
+
+    def _control_requested(self, event: on.ControlEvent) -> None:
+        if self._phase is Phase.CLOSING:
+            self._emit(do.Deny(event.request, "the call has ended"))
+        else:
+            self.control.requested(event, self._situation, self._now)
+
+    @property
+    def _situation(self) -> Situation:
+        talking = self._phase is Phase.TALKING
+        called = self._winner.party if self._winner else self.setup.called
+        return Situation(self._audio.server, called, self._account.answered_at if talking else None)
 
     def _media_failed(self, purpose: Purpose | None, reason: str, *, silent: bool) -> None:
         match purpose:
@@ -362,8 +378,7 @@ class Call:
         if self._audio.offer_pending:
             self._media_failed(self._audio.abandon_offer(), reason, silent=True)
             return
-        if self._recording:
-            self._recording.lose_server(self._now)
+        self.recordings.lose_server(self._now)
         self._end(_SYSTEM, f"media-server-lost: {reason}", 503)
 
     # --- the end
@@ -386,6 +401,8 @@ class Call:
     def _woken(self) -> None:
         if self._conversation.until is not None and self._now >= self._conversation.until:
             self._conversation.out_of_time()
+        if self.control.until is not None and self._now >= self.control.until:
+            self.control.out_of_time(self._situation, self._now)
         if self._phase_until is None or self._now < self._phase_until:
             return
         match self._phase:
@@ -411,24 +428,24 @@ class Call:
         self._account.close(self._now, by, reason, status)
         self._tell(f"the call ends ({by}): {reason}")
         self._conversation.abort()
+        self.control.abort()
         for leg in (self._caller, *self._fork.legs.values()):
             self._emit(*leg.end(status, phrase or PHRASES.get(status, "Refused"), reason if told is None else told))
-        if self._recording:
-            self._recording.end(EndReason.CALL_ENDED, self._now)
-        self._audio.drop_server(delete=True)
+        discard = self.recordings.current is not None and self._account.talked_ms(self._now) < self.setup.shortest_ms
+        self.recordings.end(EndReason.TOO_SHORT if discard else EndReason.CALL_ENDED, self._now)
+        self._audio.drop_server(delete=True, discard=discard)
         self._enter(Phase.CLOSING)
 
     def _close_by_force(self) -> None:
         """The outcome of a CANCEL or the reply about a recording never came."""
         for leg in self._fork.legs.values():
             leg.state = LegState.GONE
-        if self._recording:
-            self._recording.fail("no answer")
+        self.recordings.give_up()
 
     def _settle(self) -> None:
         """Over, once nobody owes us the outcome of anything."""
         waiting = [leg for leg in self._fork.legs.values() if not leg.is_gone]
-        if self._phase is Phase.CLOSING and not waiting and not (self._recording and self._recording.pending):
+        if self._phase is Phase.CLOSING and not waiting and not self.recordings.pending:
             self._enter(Phase.ENDED)
             self._emit(do.Finished(self.summary()))
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mediaserverd.call.events import LegId, MediaRequest
+from mediaserverd.call.events import Change, ControlRequest, LegId, MediaRequest
 from mediaserverd.call.ledger import LedgerEntry
-from mediaserverd.call.setup import Target
+from mediaserverd.call.setup import PauseMode, Target
 from mediaserverd.call.story import CallSummary
+from mediaserverd.policy.form import RecordingForm
 from mediaserverd.protocol.negotiation import Side
 
 # --- towards the caller's INVITE
@@ -125,12 +126,13 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class MediaOffer:
-    """ng ``offer``; ``side`` is the from-tag."""
+    """ng ``offer``; ``side`` is the from-tag. ``look_back_ms`` of what is heard are to be kept in memory."""
 
     request: MediaRequest
     server: str
     side: Side
     sdp: bytes
+    look_back_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +143,67 @@ class MediaAnswer:
     server: str
     side: Side
     sdp: bytes
+    look_back_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class MediaDelete:
-    """ng ``delete``; nothing waits for its reply. It ends and seals the recordings there."""
+    """ng ``delete``; nothing waits for its reply. It ends and seals the recordings there; with ``discard`` it removes
+    those that still run."""
 
     server: str
+    discard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class StartRecording:
-    """ng ``start recording``. Empty ``encoding``: the server's own setting."""
+    """ng ``start recording``, from ``look_back_ms`` before now."""
 
     server: str
     recording_id: str
     segment: int
-    encoding: str
+    form: RecordingForm
     metadata: Mapping[str, object]
+    look_back_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """ng ``stop recording``."""
+
+    change: Change
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """ng ``pause recording``."""
+
+    change: Change
+    server: str
+    mode: PauseMode
+    secure: bool
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording:
+    """ng ``start recording`` of one that is paused. Empty ``by``: its time is up."""
+
+    change: Change
+    server: str
+    recording_id: str
+    segment: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """ng ``record event``: what happened on a side, into the running recording. Nothing waits for its reply."""
+
+    server: str
+    side: Side
+    event: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +212,23 @@ class WriteLedger:
     Commands towards phones do not wait for it: no disk delays a call."""
 
     entry: LedgerEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The wish has come true: the media server has confirmed it."""
+
+    request: ControlRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """``uncertain``: the media server was asked and did not say yes, so that it may have happened all the same;
+    otherwise nothing has happened."""
+
+    request: ControlRequest
+    reason: str
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +254,12 @@ Command = (
     | MediaAnswer
     | MediaDelete
     | StartRecording
+    | StopRecording
+    | PauseRecording
+    | ResumeRecording
+    | RecordEvent
     | WriteLedger
+    | Grant
+    | Deny
     | Finished
 )

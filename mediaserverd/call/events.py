@@ -5,9 +5,9 @@ A call knows legs, descriptions and media requests; it never sees a SIP message.
 - ``Invited`` comes first, once. After ``commands.Finished`` nothing comes.
 - Every ``Dial`` is followed by exactly one final outcome of its leg: ``Answered`` or ``Refused`` (no answer of the
   network is ``Refused`` 408, no way to it 503; retransmissions stay in the transaction layer).
-- Every ``MediaOffer``, ``MediaAnswer`` and ``StartRecording`` is followed by exactly one reply event, be it
-  ``MediaFailed`` / ``RecordingRefused`` because the media server was silent. Requests of one call to one server are
-  sent in the order of the commands, without waiting for replies.
+- Every ``MediaOffer``, ``MediaAnswer``, ``StartRecording`` and change of a recording is followed by exactly one reply
+  event, be it ``MediaFailed`` / ``RecordingRefused`` / ``ChangeFailed`` because the media server was silent. Requests
+  of one call to one server are sent in the order of the commands, without waiting for replies.
 - ``sdp`` is the body of type application/sdp, empty if there is none.
 - A BYE, a CANCEL and OPTIONS are answered 200 by the controller itself; ``HungUp`` and ``Cancelled`` tell of it.
 """
@@ -18,10 +18,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NewType
 
+from mediaserverd.call.setup import PauseMode
+
 LegId = NewType("LegId", str)
 CALLER = LegId("caller")  # the leg that invited us; called legs are named in commands.Dial
 
 MediaRequest = NewType("MediaRequest", int)
+Change = NewType("Change", int)  # a stop, pause or resume that was asked of the media server
+ControlRequest = NewType("ControlRequest", int)  # somebody's wish; the call answers each one once
 
 
 class Method(Enum):
@@ -205,6 +209,21 @@ class RecordingBroken:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeDone:
+    """The media server has stopped, paused or resumed the recording."""
+
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFailed:
+    """It refused, or did not answer in time: it may have done so all the same."""
+
+    change: Change
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MediaTimedOut:
     """The media server's notification ``media-timeout``: no RTP for too long."""
 
@@ -218,6 +237,42 @@ class MediaLost:
 
     server: str
     reason: str
+
+
+# --- recording control: ``by`` is who asks
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """Record from now on, and from ``look_back_ms`` before (None: all that is kept). ``recording_id`` is random."""
+
+    request: ControlRequest
+    by: str
+    recording_id: str
+    look_back_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    request: ControlRequest
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRequested:
+    """``seconds`` None: as long as the rules say; 0: until somebody resumes. ``mode`` None: as the rules say."""
+
+    request: ControlRequest
+    by: str
+    secure: bool = False
+    seconds: float | None = None
+    mode: PauseMode | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRequested:
+    request: ControlRequest
+    by: str
 
 
 # --- the controller itself
@@ -251,17 +306,21 @@ LegEvent = (
     | LegLost
 )
 
+RecordingEvent = RecordingStarted | RecordingRefused | RecordingBroken
+ControlEvent = StartRequested | StopRequested | PauseRequested | ResumeRequested
+
 Event = (
     Invited
     | Cancelled
     | LegEvent
     | MediaReplied
     | MediaFailed
-    | RecordingStarted
-    | RecordingRefused
-    | RecordingBroken
+    | RecordingEvent
+    | ChangeDone
+    | ChangeFailed
     | MediaTimedOut
     | MediaLost
+    | ControlEvent
     | Woken
     | EndRequested
 )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from mediaserverd.policy.facts import CallDirection, Party
+from mediaserverd.policy.form import RecordingForm
 
 
 class EndReason(Enum):
@@ -16,6 +17,7 @@ class EndReason(Enum):
 
     CALL_ENDED = "call-ended"
     STOPPED = "stopped"
+    TOO_SHORT = "too-short"  # the call was; the file is discarded
     MEDIA_SERVER_LOST = "media-server-lost"
     RECORDING_BROKEN = "recording-failed"
     CONTROLLER_RESTART = "controller-restart"
@@ -28,12 +30,13 @@ class Expected:
     recording_id: str
     segment: int
     call_id: str
+    kind: str
     policy: str
     direction: CallDirection
     calling: Party
     called: Party
     media_server: str
-    encoding: str
+    form: RecordingForm
     initiation: str
 
     def document(self) -> dict[str, object]:
@@ -42,13 +45,15 @@ class Expected:
             "recording_id": self.recording_id,
             "segment": self.segment,
             "call_id": self.call_id,
-            "kind": "policy",
+            "kind": self.kind,
             "policy": self.policy,
             "direction": self.direction.value,
             "calling": _party(self.calling),
             "called": _party(self.called),
             "media_server": self.media_server,
-            "encoding": self.encoding,
+            "format": self.form.format,
+            "encrypt": self.form.encrypt,
+            "encoding": self.form.encoding,
             "initiation": self.initiation,
         }
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mediaserverd.policy.facts import CallDirection, Party
+from mediaserverd.policy.form import DEFAULT_FORM, RecordingForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,17 +19,32 @@ class Target:
     party: Party
 
 
+PauseMode = Literal["mask", "omit"]  # silence of the same length; or cut out, and a beep marks the place
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingOrder:
-    """The verdict of the initiation policies: record, and how. ``recording_id`` is random, 32 hex digits, made by the
-    controller; with ``required`` there is no call without the recording."""
+    """Record, and how: the verdict of the initiation policies, or what somebody (``initiation``) wants during the call.
+    ``recording_id`` is random, 32 hex digits, made by the controller; with ``required`` there is no call without the
+    recording."""
 
     recording_id: str
     policy: str
-    encoding: str = ""
+    form: RecordingForm = DEFAULT_FORM
     required: bool = False
     tags: tuple[str, ...] = ()
+    kind: Literal["policy", "on-demand"] = "policy"
     initiation: str = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRules:
+    """``seconds``: of a secure pause for which no time was asked; 0: until somebody resumes. ``maximum_seconds``: of a
+    secure pause, however often it is repeated; 0: none. ``leave``: what is left of it in the file."""
+
+    seconds: float = 60.0
+    maximum_seconds: float = 600.0
+    leave: PauseMode = "mask"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +59,9 @@ class OwnOrigin:
 @dataclass(frozen=True, slots=True)
 class CallSetup:
     """``media_servers`` are names in the order in which selection wants them tried; ``fail_open``: without any of them
-    the phones talk directly, unrecorded, instead of 503."""
+    the phones talk directly, unrecorded, instead of 503. ``barred_by`` is the policy that forbids any recording of this
+    call. ``look_back_ms`` of what was last heard stay in the media server's memory for a recording that is asked for
+    later. Recordings of a call that is shorter than ``shortest_ms`` are discarded."""
 
     call_id: str
     direction: CallDirection
@@ -54,4 +73,8 @@ class CallSetup:
     ring_timeout_s: float = 120.0
     fail_open: bool = False
     recording: RecordingOrder | None = None
+    barred_by: str = ""
+    pause: PauseRules = PauseRules()
+    look_back_ms: int = 0
+    shortest_ms: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)

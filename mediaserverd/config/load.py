@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from mediaserverd.call.setup import PauseRules
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
 from mediaserverd.config.policies import Policies, read_policies
 from mediaserverd.config.schema import ConfigFile, LineEntry, StationEntry, StationFile, WorkgroupEntry
@@ -165,6 +166,10 @@ def _cross_faults(document: Document, entry: ConfigFile, stations: list[PlacedSt
     given = [entry.tls.certificate, entry.tls.private_key, entry.tls.certificate_authority]
     if any(given) and not all(given):
         yield document.fault(("tls",), "give certificate, private_key and certificate_authority together, or none")
+    pause = entry.secure_pause
+    if pause.maximum_seconds and not 0 < pause.seconds <= pause.maximum_seconds:
+        text = f"must be from 1 to maximum_seconds ({pause.maximum_seconds:g}), which 0 would turn off"
+        yield document.fault(("secure_pause", "seconds"), text)
     if entry.record == "all" and entry.initiation_policies is not None:
         yield document.fault(("record",), "give either record or initiation_policies, not both")
 
@@ -281,6 +286,9 @@ def _controller(
         certificate_authority=tls.authority,
         initiation=policies.initiation,
         selection=policies.selection,
+        pre_record_seconds=entry.pre_record_seconds,
+        secure_pause=PauseRules(**entry.secure_pause.model_dump()),
+        discard_calls_shorter_than_s=entry.discard_calls_shorter_than_s,
         status_port=entry.sip.status_port,
         control_token_file=secrets / "control.token",
         ring_timeout_s=entry.sip.ring_timeout_s,

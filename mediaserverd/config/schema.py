@@ -9,11 +9,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mediaserverd.controller.settings import MAX_LOOK_BACK_S
 from mediaserverd.media.settings import WavEncoding
 
 StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
 Transport = Literal["", "udp", "tcp", "tls"]
 Port = Annotated[int, Field(ge=0, le=65535)]
+LookBack = Annotated[float, Field(ge=0, le=MAX_LOOK_BACK_S)]
 
 
 def _name(text: str) -> str:
@@ -61,6 +63,7 @@ class StationEntry(Section):
     display_name: str = ""
     location: Name = "default"
     type: StationType = "ip-phone"
+    pre_record_seconds: LookBack | None = None
 
 
 class LineEntry(Section):
@@ -77,6 +80,7 @@ class LineEntry(Section):
     password: str = Field("", repr=False)
     inbound_to: str = ""
     location: Name = "default"
+    pre_record_seconds: LookBack | None = None
 
 
 class WorkgroupEntry(Section):
@@ -126,6 +130,14 @@ class RecorderSection(Section):
     status_port: Port = 9503
 
 
+class SecurePauseSection(Section):
+    """How long a secure pause lasts, and what is left of it in the file."""
+
+    seconds: float = Field(60.0, ge=0, le=86_400)
+    maximum_seconds: float = Field(600.0, ge=0, le=86_400)
+    leave: Literal["mask", "omit"] = "mask"
+
+
 class TlsSection(Section):
     """Files of the site. All or none: without them a site authority and a certificate are made at first start."""
 
@@ -150,6 +162,9 @@ class ConfigFile(Section):
     record: Literal["all", "none"] = "none"
     initiation_policies: Path | None = None
     selection_rules: Path | None = None
+    pre_record_seconds: LookBack = 0.0
+    secure_pause: SecurePauseSection = SecurePauseSection()
+    discard_calls_shorter_than_s: float = Field(2.0, ge=0, le=3600)
     sip: SipSection = SipSection()
     media: MediaSection = MediaSection()
     recorder: RecorderSection = RecorderSection()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,8 @@ from mediaserverd.controller.locations import Locations
 from mediaserverd.controller.media_link import LinkState, MediaState
 from mediaserverd.controller.rules import Rules
 from mediaserverd.controller.settings import Station
-from mediaserverd.policy.facts import CallFacts
+from mediaserverd.policy.facts import CallFacts, Party
+from mediaserverd.policy.initiation import InitiationVerdict
 from mediaserverd.policy.routing import FromLine, FromStation, Route, RouteRefusal
 from mediaserverd.policy.selection import MediaServer, SelectionRequest
 from mediaserverd.protocol.sip.flow import Flow
@@ -103,7 +104,7 @@ class Admission:
         call_id = f"{settings.name}-{secrets.token_hex(8)}"
         sample = zlib.crc32(call_id.encode()) % 10_000 / 100
         facts = CallFacts(route.direction, route.calling, route.called, datetime.now(), route.workgroup, "call", sample)
-        recording, why_recorded = _recording(rules, facts)
+        verdict = rules.initiation.verdict(facts)
         servers, why_servers = self._servers(rules, facts, targets)
         setup = CallSetup(
             call_id=call_id,
@@ -114,9 +115,13 @@ class Admission:
             media_servers=servers,
             origin=OwnOrigin(self._advertised, secrets.randbits(40)),
             ring_timeout_s=settings.ring_timeout_s,
-            recording=recording,
+            recording=_order(verdict),
+            barred_by="" if verdict.record else verdict.policy,
+            pause=settings.secure_pause,
+            look_back_ms=_look_back_ms(rules, (route.calling, *(each.party for each in targets))),
+            shortest_ms=round(settings.discard_calls_shorter_than_s * 1000),
         )
-        return Admitted(setup, ways, (f"route: {route.rule}", *why_recorded, *why_servers))
+        return Admitted(setup, ways, (f"route: {route.rule}", *_why_recorded(verdict), *why_servers))
 
     def _servers(
         self, rules: Rules, facts: CallFacts, targets: tuple[Target, ...]
@@ -135,14 +140,24 @@ def as_candidate(state: LinkState) -> MediaServer:
     return MediaServer(state.name, state.location, unavailable, state.load.cpu_permille, state.load.sessions)
 
 
-def _recording(rules: Rules, facts: CallFacts) -> tuple[RecordingOrder | None, tuple[str, ...]]:
-    verdict = rules.initiation.verdict(facts)
-    passed = tuple(f"policy {name}: passed: {reason}" for name, reason in verdict.passed)
+def _order(verdict: InitiationVerdict) -> RecordingOrder | None:
     if not verdict.record:
-        by = f" by policy {verdict.policy}" if verdict.policy else ": no policy asks for it"
-        return None, (*passed, f"not recorded{by}")
-    order = RecordingOrder(secrets.token_hex(16), verdict.policy, verdict.encoding, verdict.required, verdict.tags)
-    return order, (*passed, f"recorded by policy {verdict.policy}")
+        return None
+    return RecordingOrder(secrets.token_hex(16), verdict.policy, verdict.form, verdict.required, verdict.tags)
+
+
+def _why_recorded(verdict: InitiationVerdict) -> tuple[str, ...]:
+    by = f" by policy {verdict.policy}" if verdict.policy else ": no policy asks for it"
+    passed = (f"policy {name}: passed: {reason}" for name, reason in verdict.passed)
+    return (*passed, f"{'recorded' if verdict.record else 'not recorded'}{by}")
+
+
+def _look_back_ms(rules: Rules, parties: Iterable[Party]) -> int:
+    """As much as any of the devices wants that the call may have to do with."""
+    devices = [rules.device(each) for each in parties]
+    site = rules.settings.pre_record_seconds
+    wanted = [site if each is None or each.pre_record_seconds is None else each.pre_record_seconds for each in devices]
+    return round(max(wanted, default=site) * 1000)
 
 
 def _asserted(request: Request) -> NameAddress:

@@ -1,4 +1,5 @@
-"""The control API: what runs, what ended, who is registered, how the media servers stand. Read-only, bearer token."""
+"""The control API: what runs, what ended, who is registered, how the media servers stand; control of recordings. Bearer
+token."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.locations import Binding
 from mediaserverd.controller.media_link import LinkState
+from mediaserverd.controller.recording_control import recording_endpoint
 from mediaserverd.controller.story import live_row, live_story
 from mediaserverd.controller.switchboard import Switchboard
 from mediaserverd.process.tokens import bearer_token, same_token
@@ -48,7 +50,11 @@ def control_routes(switchboard: Switchboard, token: str) -> list[BaseRoute]:
         ("/control/registrations", registrations),
         ("/control/media-servers", media_servers),
     )
-    return [Route(path, _guarded(endpoint, token)) for path, endpoint in paths]
+    control = _guarded(recording_endpoint(switchboard.calls.get), token)
+    return [
+        *(Route(path, _guarded(endpoint, token)) for path, endpoint in paths),
+        Route("/control/calls/{call_id}/recording/{action}", control, methods=["POST"]),
+    ]
 
 
 def _guarded(endpoint: Endpoint, token: str) -> Endpoint:

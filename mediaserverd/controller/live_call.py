@@ -19,7 +19,7 @@ import structlog
 from mediaserverd.call import commands as do
 from mediaserverd.call import events as on
 from mediaserverd.call.b2bua import Call
-from mediaserverd.call.events import CALLER, LegId
+from mediaserverd.call.events import CALLER, ControlRequest, LegId
 from mediaserverd.call.ledger import Ended, EndReason, Expected, Failed, LedgerEntry
 from mediaserverd.call.story import CallSummary
 from mediaserverd.controller import metrics
@@ -31,7 +31,7 @@ from mediaserverd.controller.leg_events import SessionEvent, call_events, has_ro
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_link import MediaFault
 from mediaserverd.controller.media_servers import MediaServers
-from mediaserverd.controller.ng_commands import ng_command
+from mediaserverd.controller.ng_commands import Wish, ng_command
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
     Ending,
@@ -51,13 +51,23 @@ log = structlog.get_logger()
 LEDGER_WAIT_S = 2.0  # a disk that is slower than this does not hold up the recording; the entry is written all the same
 
 # A recording is announced before it starts, and a call is over when its last entry is kept. SIP never waits for a disk.
-_BEHIND_THE_LEDGER = (do.WriteLedger, do.StartRecording, do.MediaDelete, do.Finished)
+_BEHIND_THE_LEDGER = (
+    do.WriteLedger,
+    do.StartRecording,
+    do.StopRecording,
+    do.PauseRecording,
+    do.ResumeRecording,
+    do.RecordEvent,
+    do.MediaDelete,
+    do.Finished,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Doors:
     """What a call acts through. ``spawn`` runs a piece of the call's work under the switchboard's guard; ``pump`` sends
-    what the endpoint has ready, which happens by itself when such a piece ends."""
+    what the endpoint has ready, which happens by itself when such a piece ends; ``feed`` is for events that come from
+    outside of such a piece."""
 
     endpoint: Endpoint
     dialling: Dialling
@@ -67,6 +77,7 @@ class Doors:
     attach: Callable[[Session, LiveCall, LiveLeg], None]
     spawn: Callable[[LiveCall, Coroutine[Any, Any, None]], None]
     pump: Callable[[], None]
+    feed: Callable[[LiveCall, on.Event], None]
     finished: Callable[[LiveCall, CallSummary], None]
 
 
@@ -93,10 +104,17 @@ class LiveCall:
         self.legs: dict[LegId, LiveLeg] = {CALLER: LiveLeg(CALLER, self._infos, settled=True)}
         self.servers: set[str] = set()  # media servers that may have something of this call
         self._recording: set[tuple[str, int]] = set()  # in the ledger as expected, not as ended
+        self._wishes = itertools.count(1)
+        self._wishers: dict[ControlRequest, asyncio.Future[do.Grant | do.Deny]] = {}
 
     @property
     def deadline(self) -> float | None:
         return None if self.over else self.call.deadline
+
+    @property
+    def now(self) -> float:
+        """On the clock that the call knows."""
+        return self._doors.now()
 
     # Events in
 
@@ -110,6 +128,20 @@ class LiveCall:
         if not self.over:
             self._commands.extend(self.call.handle(event, self._doors.now()))
             self._work()
+
+    async def control(self, wish: Callable[[ControlRequest], on.ControlEvent], limit_s: float) -> do.Grant | do.Deny:
+        """Somebody wants something of the recordings. Raises TimeoutError when nobody knows what came of it."""
+        request = ControlRequest(next(self._wishes))
+        if self.over:
+            return do.Deny(request, "the call has ended")
+        answer: asyncio.Future[do.Grant | do.Deny] = asyncio.get_running_loop().create_future()
+        self._wishers[request] = answer
+        try:
+            async with asyncio.timeout(limit_s):
+                self._doors.feed(self, wish(request))
+                return await answer
+        finally:
+            self._wishers.pop(request, None)
 
     def take(self, leg: LiveLeg, output: SessionEvent) -> None:
         """What the endpoint says of a leg."""
@@ -134,6 +166,7 @@ class LiveCall:
             self._hang_up(leg, 500, reason)
         for server in self.servers:
             self._ask_media(do.MediaDelete(server))
+        self._turn_away(reason)
         for recording_id, segment in self._recording:
             self._doors.spawn(self, self._write(Ended(recording_id, segment, EndReason.CALL_ENDED, 0)))
         setup = self.call.setup
@@ -178,25 +211,33 @@ class LiveCall:
                 self._speak(self.legs[command.leg], command)
             case do.AnswerOffer() | do.AnswerInfo():
                 self._answer(self.legs[command.leg], command)
-            case do.MediaOffer() | do.MediaAnswer() | do.MediaDelete() | do.StartRecording():
-                self._ask_media(command)
+            case do.Grant() | do.Deny():
+                if (wisher := self._wishers.get(command.request)) is not None and not wisher.done():
+                    wisher.set_result(command)
             case do.WriteLedger(entry):
                 self._held = True
                 self._doors.spawn(self, self._write_and_go_on(entry))
             case do.Finished(summary):
                 self._finish(summary)
             case _:
-                assert_never(command)
+                self._ask_media(command)
 
     def _finish(self, summary: CallSummary) -> None:
         """The call has let go of everything; what it should have forgotten is let go here."""
         self.over = True
+        self._turn_away("the call has ended")
         for leg in self.legs.values():
             self._hang_up(leg, 487, "")
         for recording_id, segment in list(self._recording):
             log.error("recording_not_ended", call_id=self.id, recording_id=recording_id)
             self._doors.spawn(self, self._write(Ended(recording_id, segment, EndReason.CALL_ENDED, 0)))
         self._doors.finished(self, summary)
+
+    def _turn_away(self, reason: str) -> None:
+        """Whoever still waits for an answer."""
+        for request, wisher in self._wishers.items():
+            if not wisher.done():
+                wisher.set_result(do.Deny(request, reason))
 
     def _answer_caller(self, command: do.SendProgress | do.Accept | do.Refuse) -> None:
         if not self._progressed:
@@ -303,12 +344,12 @@ class LiveCall:
 
     # Media server and ledger
 
-    def _ask_media(self, wish: do.MediaOffer | do.MediaAnswer | do.MediaDelete | do.StartRecording) -> None:
+    def _ask_media(self, wish: Wish) -> None:
         """Requests start in the order of the commands; nobody waits for the replies."""
         self.servers.add(wish.server)
         self._doors.spawn(self, self._ask(wish))
 
-    async def _ask(self, wish: do.MediaOffer | do.MediaAnswer | do.MediaDelete | do.StartRecording) -> None:
+    async def _ask(self, wish: Wish) -> None:
         fault, silent, reply = "", False, {}
         try:
             reply = await self._doors.media.request(wish.server, ng_command(self.id, wish))
@@ -327,10 +368,17 @@ class LiveCall:
                 made = reply.get("recording") or {}
                 file, uri = str(made.get("file", "")), str(made.get("uri", ""))
                 self.feed(on.RecordingStarted(wish.recording_id, wish.segment, file, uri))
+            case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
+                self.feed(on.ChangeFailed(wish.change, fault) if fault else on.ChangeDone(wish.change))
+            case do.RecordEvent():
+                if fault:
+                    log.debug("record_event_refused", call_id=self.id, reason=fault)
             case do.MediaOffer() | do.MediaAnswer() if fault:
                 self.feed(on.MediaFailed(wish.request, fault, silent=silent))
             case do.MediaOffer() | do.MediaAnswer():
                 self.feed(on.MediaReplied(wish.request, str(reply.get("sdp", "")).encode()))
+            case _:
+                assert_never(wish)
 
     async def _write_and_go_on(self, entry: LedgerEntry) -> None:
         try:

@@ -31,3 +31,6 @@ media_server_state = Gauge(
 )
 ledger_faults = Counter("mediaserverd_ledger_faults", "Writes of ledger entries that the disk did not take", ["fault"])
 ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the recorder has not accepted yet")
+recording_control = Counter(
+    "mediaserverd_recording_control", "Requests to start, stop, pause or resume a recording", ["action", "status"]
+)

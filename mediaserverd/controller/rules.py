@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mediaserverd.controller.settings import ControllerSettings, Line
+from mediaserverd.controller.settings import ControllerSettings, Line, Station
 from mediaserverd.policy import initiation, selection_document
 from mediaserverd.policy.document import PolicyError
+from mediaserverd.policy.facts import Party
 from mediaserverd.policy.initiation import InitiationPolicies
 from mediaserverd.policy.routing import Routing
 from mediaserverd.policy.selection import SelectionRules
@@ -38,6 +39,12 @@ class Rules:
             )
         except PolicyError as error:
             raise StartFault(f"the policies cannot be used: {error}; correct them in the configuration") from error
+
+    def device(self, party: Party) -> Station | Line | None:
+        """What the party is reached by."""
+        if party.line:
+            return self.line(party.line)
+        return next((station for station in self.settings.stations if station.name == party.station), None)
 
     def line(self, name: str) -> Line | None:
         return next((line for line in self.settings.lines if line.name == name), None)

@@ -7,6 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mediaserverd.call.setup import PauseRules
+
+MAX_LOOK_BACK_S = 60  # docs/wire.md 1; held in the media server's memory for every call
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,6 +37,7 @@ class Station(_Frozen):
     display_name: str = ""
     location: str = "default"
     type: str = "ip-phone"
+    pre_record_seconds: float | None = Field(None, ge=0, le=MAX_LOOK_BACK_S)  # None: as the site
     ha1_md5: str = Field(repr=False)
     ha1_sha256: str = Field(repr=False)
 
@@ -51,6 +56,7 @@ class Line(_Frozen):
     password: str = Field("", repr=False)
     inbound_to: str = ""  # extension or workgroup for calls from the line; empty: by dialled number
     location: str = "default"
+    pre_record_seconds: float | None = Field(None, ge=0, le=MAX_LOOK_BACK_S)  # None: as the site
 
 
 class Workgroup(_Frozen):
@@ -86,6 +92,9 @@ class ControllerSettings(_Frozen):
     media_servers: tuple[MediaServerLink, ...]
     initiation: Any  # plain document for policy.initiation.from_document; verified when the configuration was read
     selection: Any  # plain document for policy.selection_document.from_document; likewise
+    pre_record_seconds: float = Field(0.0, ge=0, le=MAX_LOOK_BACK_S)  # look-back of recordings on demand
+    secure_pause: PauseRules = PauseRules()
+    discard_calls_shorter_than_s: float = Field(2.0, ge=0)
     ledger: LedgerLink
     certificate_authority: Path  # trusted for media servers and recorder
     status_address: str = "127.0.0.1"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
+from mediaserverd.call.recording import Recording
 from mediaserverd.call.story import CallSummary
 from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.live_call import LiveCall
@@ -56,5 +57,43 @@ def live_row(live: LiveCall) -> dict[str, Any]:
         "calling": {"number": setup.calling.number, "station": setup.calling.station, "line": setup.calling.line},
         "called": {"number": setup.called.number, "station": setup.called.station, "line": setup.called.line},
         "invited_at": utc_text(live.invited_at),
-        "recording_id": setup.recording.recording_id if setup.recording else None,
+        "recordings": [_row(each) for each in live.call.recordings.all],
+        "pause": pause_row(live),
+    }
+
+
+def recording_row(live: LiveCall) -> dict[str, Any] | None:
+    """The latest recording of a call, whether it still runs or not."""
+    found = live.call.recordings.all
+    return _row(found[-1]) if found else None
+
+
+def _row(recording: Recording) -> dict[str, Any]:
+    order = recording.order
+    return {
+        "recording_id": order.recording_id,
+        "segment": recording.segment,
+        "state": recording.state.value,
+        "kind": order.kind,
+        "policy": order.policy,
+        "initiation": order.initiation,
+        "outcome": recording.outcome,
+        "file": recording.file,
+        "uri": recording.uri,
+    }
+
+
+def pause_row(live: LiveCall) -> dict[str, Any] | None:
+    """With the countdown."""
+    pause = live.call.control.pause
+    if pause is None:
+        return None
+    remaining_s = pause.remaining_s(live.now)
+    return {
+        "secure": pause.secure,
+        "mode": pause.mode,
+        "by": pause.by,
+        "since": utc_text(live.invited_at + timedelta(seconds=pause.since - live.started)),
+        "remaining_s": None if remaining_s is None else round(remaining_s, 1),
+        "confirmed": pause.confirmed,
     }

@@ -88,6 +88,7 @@ class Switchboard:
             attach=self._attach,
             spawn=self._spawn,
             pump=self.pump,
+            feed=self.feed,
             finished=self._finished,
         )
 
@@ -224,6 +225,11 @@ class Switchboard:
             if isinstance(output, SessionEnded):
                 del self._legs[output.session]
             self._guard(live, lambda: live.take(leg, output))
+
+    def feed(self, live: LiveCall, event: on.Event) -> None:
+        """From a piece of work that is not the switchboard's own."""
+        self._feed(live, event)
+        self.pump()
 
     def _feed(self, live: LiveCall, event: on.Event) -> None:
         self._guard(live, lambda: live.feed(event))

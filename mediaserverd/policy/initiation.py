@@ -10,7 +10,7 @@ records nor abandons decides nothing and does not stop.
         then: {abandon: true}
       - name: all of sales, required
         when: {workgroup: sales, direction: [inbound, outbound]}
-        then: {record: true, encoding: audio/PCMA, required: true, tags: [sales]}
+        then: {record: true, compression: opus, required: true, tags: [sales]}
     examples:
       - call: {direction: inbound, calling: "+4930123456", workgroup: sales}
         expect: record
@@ -20,7 +20,7 @@ records nor abandons decides nothing and does not stop.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
@@ -28,9 +28,9 @@ from mediaserverd.policy.criteria import Criteria, read_criteria
 from mediaserverd.policy.document import Fault, Node, Path
 from mediaserverd.policy.examples import read_call
 from mediaserverd.policy.facts import CallFacts
+from mediaserverd.policy.form import NO_WISH, FormWish, RecordingForm, read_form
 
-ENCODINGS: Final = ("", "audio/L16", "audio/PCMU", "audio/PCMA")
-_ACTION_KEYS: Final = ("record", "abandon", "encoding", "required", "tags", "stop")
+_ACTION_KEYS: Final = ("record", "abandon", "format", "encrypt", "compression", "required", "tags", "stop")
 
 
 class Decision(Enum):
@@ -44,7 +44,7 @@ class InitiationPolicy:
     name: str
     when: Criteria
     decision: Decision
-    encoding: str = ""
+    wish: FormWish = NO_WISH
     required: bool = False
     tags: tuple[str, ...] = ()
     stop: bool = True
@@ -57,10 +57,14 @@ class InitiationVerdict:
 
     record: bool = False
     policy: str = ""
-    encoding: str = ""
+    wish: FormWish = field(default=NO_WISH, repr=False)
     required: bool = False
     tags: tuple[str, ...] = ()
     passed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def form(self) -> RecordingForm:
+        return self.wish.form
 
     @property
     def outcome(self) -> str:
@@ -125,10 +129,10 @@ def _decided(found: InitiationVerdict, policy: InitiationPolicy) -> InitiationVe
         case Decision.NONE:
             return tagged
         case Decision.ABANDON:
-            return replace(tagged, record=False, policy=policy.name, encoding="", required=False)
+            return replace(tagged, record=False, policy=policy.name, wish=NO_WISH, required=False)
         case Decision.RECORD:
-            encoding = policy.encoding or tagged.encoding
-            return replace(tagged, record=True, policy=policy.name, encoding=encoding, required=policy.required)
+            wish = policy.wish.over(tagged.wish)
+            return replace(tagged, record=True, policy=policy.name, wish=wish, required=policy.required)
 
 
 def _policy(node: Node) -> InitiationPolicy:
@@ -142,7 +146,7 @@ def _policy(node: Node) -> InitiationPolicy:
         name=node["name"].required_text(),
         when=read_criteria(node["when"]),
         decision=decision,
-        encoding=then["encoding"].one_of(ENCODINGS, ""),
+        wish=read_form(then),
         required=then["required"].flag(),
         tags=then["tags"].texts(),
         stop=then["stop"].flag(default=decision is not Decision.NONE),

@@ -21,6 +21,7 @@ from mediaserverd.call.events import (
 from mediaserverd.call.ledger import Expected
 from mediaserverd.call.setup import CallSetup, OwnOrigin, RecordingOrder, Target
 from mediaserverd.policy.facts import CallDirection, Party
+from mediaserverd.policy.form import DEFAULT_FORM
 
 ALICE: Final = Party("100", "Alice", station="alice", location="default")
 BOB: Final = Party("101", "Bob", station="bob", location="default")
@@ -73,12 +74,13 @@ def expected(**changes: Any) -> WriteLedger:
         recording_id=RECORDING_ID,
         segment=1,
         call_id="call-1",
+        kind="policy",
         policy="record all",
         direction=CallDirection.INTERNAL,
         calling=ALICE,
         called=BOB,
         media_server="m1",
-        encoding="",
+        form=DEFAULT_FORM,
         initiation="policy",
     )
     return WriteLedger(replace(entry, **changes))
@@ -86,7 +88,7 @@ def expected(**changes: Any) -> WriteLedger:
 
 def start_recording(server: str = "m1", **changes: Any) -> StartRecording:
     entry = expected(media_server=server, **changes).entry
-    return StartRecording(server, RECORDING_ID, 1, "", {**entry.document(), "tags": ["demo"]})
+    return StartRecording(server, RECORDING_ID, 1, DEFAULT_FORM, {**entry.document(), "tags": ["demo"]})
 
 
 STARTED: Final = RecordingStarted(RECORDING_ID, 1, f"{RECORDING_ID}-1.wav", "https://m1/recordings/x")

@@ -26,6 +26,8 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
         targets=SETUP.targets * random.choice([0, 1, 1, 2, 3]),
         fail_open=random.random() < 0.3,
         recording=random.choice([None, ORDER, replace(ORDER, required=True)]),
+        look_back_ms=random.choice([0, 10_000]),
+        shortest_ms=random.choice([0, 2000]),
     )
     world = World(setup, random.randrange, body=lambda: random.choice(BODIES))
     world.tell(Invited(random.choice(BODIES)))

@@ -172,7 +172,8 @@ def test_a_required_recording_never_fails_open() -> None:
 def test_ledger_entries_have_the_keys_of_the_wire() -> None:
     document = expected().entry.document()
     assert {key for key in document if key not in ("event", "recording_id", "segment")} == {
-        "call_id", "kind", "policy", "direction", "calling", "called", "media_server", "encoding", "initiation",
+        "call_id", "kind", "policy", "direction", "calling", "called", "media_server", "format", "encrypt", "encoding",
+        "initiation",
     }  # fmt: skip
     assert document["calling"] == {"number": "100", "name": "Alice", "station": "alice", "line": ""}
     assert Ended(RECORDING_ID, 1, EndReason.CALL_ENDED, 5).document() == {

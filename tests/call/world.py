@@ -34,6 +34,8 @@ class World:
     deletes: Counter[str] = field(default_factory=Counter)
     ledger: list[object] = field(default_factory=list)
     infos: int = 0
+    wishes: int = 0
+    unheard: Counter[on.ControlRequest] = field(default_factory=Counter)  # wishes without an answer
 
     def __post_init__(self) -> None:
         self.call = Call(self.setup)
@@ -49,6 +51,8 @@ class World:
                 self.unanswered["offer", leg] += 1
             case on.Informed(leg) if not before:
                 self.unanswered["info", leg] += 1
+            case on.StartRequested() | on.StopRequested() | on.PauseRequested() | on.ResumeRequested() if not before:
+                self.unheard[event.request] += 1
             case on.HungUp(leg):
                 self.ended_legs[leg] += 1
             case on.LegLost(leg):
@@ -95,6 +99,14 @@ class World:
                 self.deletes[server] += 1
             case do.WriteLedger(entry):
                 self.ledger.append(entry)
+            case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
+                assert not self.deletes[command.server], "a session that is gone has nothing to change"
+                self.owed.append(command)
+            case do.RecordEvent():
+                assert not self.deletes[command.server]
+                assert self.call.control.pause is None or "digits" not in command.event
+            case do.Grant(request) | do.Deny(request):
+                self.unheard[request] -= 1
             case do.SendProgress():
                 assert not self.caller, "no provisional response after a final one"
             case do.Finished():
@@ -119,6 +131,8 @@ class World:
                     if good
                     else on.RecordingRefused(recording_id, segment, "full")
                 )
+            case do.StopRecording(change) | do.PauseRecording(change) | do.ResumeRecording(change):
+                self.tell(on.ChangeDone(change) if good else on.ChangeFailed(change, "no"))
             case do.Accept():
                 self._ack(on.CALLER)
             case do.AnswerOffer(leg):
@@ -154,6 +168,8 @@ class World:
         leg, body = self.any_leg(), self.body()
         server = (*self.setup.media_servers, "other")[self.pick(len(self.setup.media_servers) + 1)]
         self.infos += 1
+        self.wishes += 1
+        wish, seconds = on.ControlRequest(self.wishes), (None, 0, 0.5, 60, 9999)[self.pick(5)]
         surprises: list[on.Event] = [
             on.Invited(body),
             on.Cancelled(),
@@ -165,6 +181,13 @@ class World:
             on.Offered(leg, on.Method.UPDATE, body),
             on.OfferRefused(leg, 491, ""),
             on.Informed(leg, self.infos, "text/plain", b""),
+            on.Informed(leg, self.infos, "application/dtmf-relay", b"Signal=5"),
+            on.StartRequested(wish, "eve", f"{self.wishes:032x}"),
+            on.StopRequested(wish, "eve"),
+            on.PauseRequested(wish, "eve", secure=self.pick(2) == 0, seconds=seconds),
+            on.ResumeRequested(wish, "eve"),
+            on.ChangeDone(on.Change(self.pick(9))),
+            on.ChangeFailed(on.Change(self.pick(9)), "late"),
             on.InfoAnswered(leg, self.pick(9), 481, ""),
             on.HungUp(leg),
             on.LegLost(leg, "gone"),
@@ -213,15 +236,15 @@ class World:
         assert all(count <= 1 for leg, count in self.ended_legs.items()), "no leg is ended twice"
         assert not +self.unacknowledged, "every 2xx has its ACK"
         assert not any(self.unanswered.values()), "every request has its response"
+        assert not any(self.unheard.values()), "every wish is answered once"
         for server in self.asked_servers:
             assert self.deletes[server] == 1 or (server in self.refused_servers and not self.deletes[server])
         self._check_ledger()
 
     def _check_ledger(self) -> None:
-        expected = [entry for entry in self.ledger if isinstance(entry, Expected)]
-        assert len(expected) <= 1
-        if not expected:
-            assert self.ledger == []
-            return
-        kinds = [type(entry) for entry in self.ledger]
-        assert kinds in ([Expected, Failed], [Expected, Started, Ended]), "one announcement, one end"
+        stories: dict[str, list[object]] = {}
+        for entry in self.ledger:
+            assert isinstance(entry, Expected | Started | Ended | Failed)
+            stories.setdefault(entry.recording_id, []).append(type(entry))
+        for kinds in stories.values():
+            assert kinds in ([Expected, Failed], [Expected, Started, Ended]), "one announcement, one end"

@@ -40,6 +40,7 @@ _CONFIG: Final[Json] = {
         {"name": "bob", "extension": "101", "password": PASSWORDS["bob"]},
     ],
     "media": {"disk_floor_mib": 16},
+    "discard_calls_shorter_than_s": 0,
     "drain_timeout_s": 5,
 }
 

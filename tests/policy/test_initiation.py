@@ -9,6 +9,7 @@ import pytest
 from mediaserverd.policy.document import Node, PolicyError
 from mediaserverd.policy.examples import read_call
 from mediaserverd.policy.facts import CallFacts
+from mediaserverd.policy.form import RecordingForm
 from mediaserverd.policy.initiation import InitiationVerdict, from_document
 
 
@@ -23,7 +24,7 @@ DOCUMENT = {
         {
             "name": "sales",
             "when": {"workgroup": "sales"},
-            "then": {"record": True, "encoding": "audio/PCMA", "tags": ["sales"], "stop": False},
+            "then": {"record": True, "compression": "pcma", "tags": ["sales"], "stop": False},
         },
         {"name": "big", "when": {"number": "+1*"}, "then": {"record": True, "required": True}},
     ],
@@ -52,9 +53,10 @@ def test_a_call_that_no_policy_fits_is_not_recorded_and_the_reasons_are_kept() -
     )
 
 
-def test_a_policy_that_does_not_stop_leaves_its_encoding_and_tags_to_later_ones() -> None:
+def test_a_policy_that_does_not_stop_leaves_its_form_and_tags_to_later_ones() -> None:
     found = from_document(DOCUMENT, "x.yaml").verdict(call(called="+1555", workgroup="sales", time="2024-01-01T21:00"))
-    assert (found.policy, found.encoding, found.required, found.tags) == ("big", "audio/PCMA", True, ("night", "sales"))
+    assert (found.policy, found.required, found.tags) == ("big", True, ("night", "sales"))
+    assert found.form == RecordingForm(encoding="audio/PCMA")
 
 
 def test_an_empty_document_records_nothing() -> None:
@@ -72,7 +74,7 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
     document = {
         "policies": [
             {"name": "a", "when": {"direction": "up"}, "then": {"record": True, "abandon": True}},
-            {"name": "a", "then": {"record": "yes", "encoding": "audio/mp3"}, "what": 1},
+            {"name": "a", "then": {"record": "yes", "compression": "mp3"}, "what": 1},
             {"when": {}, "then": {"tags": [7]}},
             {"name": "b"},
             "c",
@@ -88,7 +90,7 @@ def test_all_faults_are_told_at_once_each_with_its_path() -> None:
         "policies[0].when.direction",
         "policies[1].what",
         "policies[1].then.record",
-        "policies[1].then.encoding",
+        "policies[1].then.compression",
         "policies[0].name",
         "policies[1].name",
         "policies[2].name",
