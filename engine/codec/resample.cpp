@@ -9,9 +9,8 @@ namespace {
 constexpr std::size_t kLanes = 8;      // sums kept apart, so that the compiler may use vectors
 constexpr std::size_t kHalfTaps = 16;  // 1.2 kHz from pass to stop at 8 kHz, around half the rate
 constexpr std::size_t kPhases = 1024;
-constexpr double kMargin = 0.94;    // below half the output's rate when its rate is the lower one
-constexpr double kBeta = 7.0;       // Kaiser window: side lobes at -70 dB
-constexpr double kSameRate = 1.02;  // a drifting clock of the same rate needs no lower band
+constexpr double kMargin = 0.94;  // below half the output's rate when its rate is the lower one
+constexpr double kBeta = 7.0;     // Kaiser window: side lobes at -70 dB
 
 double bessel(double x) {
     double sum = 1.0;
@@ -25,8 +24,8 @@ double bessel(double x) {
 
 double sinc(double x) { return std::abs(x) < 1e-9 ? 1.0 : std::sin(std::numbers::pi * x) / (std::numbers::pi * x); }
 
-std::size_t half_taps(double step) {
-    const auto half = static_cast<std::size_t>(std::ceil(static_cast<double>(kHalfTaps) * std::max(1.0, step)));
+std::size_t half_taps(double ratio) {
+    const auto half = static_cast<std::size_t>(std::ceil(static_cast<double>(kHalfTaps) * std::max(1.0, ratio)));
     return (half + kLanes / 2 - 1) / (kLanes / 2) * (kLanes / 2);
 }
 
@@ -64,11 +63,11 @@ void add_unchanged(std::span<const Sample> source, std::int64_t first, std::span
 
 }  // namespace
 
-Resampler::Resampler(double step)
-    : step_(step),
-      taps_(2 * half_taps(step < kSameRate ? 1.0 : step)),
-      phases_(std::max<std::size_t>(64, static_cast<std::size_t>(static_cast<double>(kPhases) / std::max(1.0, step)))) {
-    const double band = step < kSameRate ? 1.0 : kMargin / step;
+Resampler::Resampler(double ratio)
+    : taps_(2 * half_taps(ratio)),
+      phases_(
+          std::max<std::size_t>(64, static_cast<std::size_t>(static_cast<double>(kPhases) / std::max(1.0, ratio)))) {
+    const double band = ratio <= 1.0 ? 1.0 : kMargin / ratio;
     const auto half = static_cast<double>(taps_ / 2);
     table_.resize((phases_ + 1) * taps_);
     for (std::size_t phase = 0; phase <= phases_; ++phase) {
@@ -82,18 +81,18 @@ Resampler::Resampler(double step)
     }
 }
 
-void Resampler::add(std::span<const Sample> source, double position, std::span<Sample> out) const {
+void Resampler::add(std::span<const Sample> source, double position, double step, std::span<Sample> out) const {
     if (out.empty()) return;
-    if (step_ == 1.0 && position == std::floor(position)) {
+    if (step == 1.0 && position == std::floor(position)) {
         add_unchanged(source, static_cast<std::int64_t>(position), out);
         return;
     }
     const auto half = static_cast<std::int64_t>(taps_ / 2);
     const std::int64_t first = static_cast<std::int64_t>(std::floor(position)) - half + 1;
-    const auto covered = static_cast<std::size_t>(std::ceil(static_cast<double>(out.size()) * step_));
+    const auto covered = static_cast<std::size_t>(std::ceil(static_cast<double>(out.size()) * step));
     const std::vector<float> values = window(source, first, covered + taps_ + 2);
     for (std::size_t i = 0; i < out.size(); ++i) {
-        const double place = position + static_cast<double>(i) * step_;
+        const double place = position + static_cast<double>(i) * step;
         const double whole = std::floor(place);
         const auto phase = static_cast<std::size_t>(std::lrint((place - whole) * static_cast<double>(phases_)));
         const auto from = static_cast<std::size_t>(static_cast<std::int64_t>(whole) - half + 1 - first);

@@ -14,17 +14,15 @@ namespace codec {
 // at the source's rate give -60 dB at 3.4 kHz of 8.
 class Resampler {
   public:
-    // `step`: source samples per output sample.
-    explicit Resampler(double step);
+    // `ratio`: source samples per output sample, as the two rates are named. Clocks may drift from it a little.
+    explicit Resampler(double ratio);
 
     // Adds to out[i] the source as it is at place `position` + i * step. Beyond its ends the source is silent.
-    void add(std::span<const Sample> source, double position, std::span<Sample> out) const;
+    void add(std::span<const Sample> source, double position, double step, std::span<Sample> out) const;
 
-    double step() const { return step_; }
     std::size_t reach() const { return taps_ / 2; }  // source samples needed on each side of a place
 
   private:
-    double step_;
     std::size_t taps_;
     std::size_t phases_;
     std::vector<float> table_;  // taps of phase 0, of phase 1, ...; one more phase than phases_

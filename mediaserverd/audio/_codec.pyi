@@ -34,11 +34,10 @@ def comfort_noise(payload: _Octets, place: int, out: _Samples) -> None: ...
 
 @final
 class Resampler:
-    """``step``: source samples per output sample. ``reach``: source samples needed on each side of a place."""
+    """``ratio``: source samples per output sample. ``reach``: source samples needed on each side of a place."""
 
-    def __init__(self, step: float) -> None: ...
+    def __init__(self, ratio: float) -> None: ...
     @property
     def reach(self) -> int: ...
-    def add(self, source: _Samples, position: float, out: _Samples) -> None:
-        """Adds to ``out`` the source from ``position`` on."""
-
+    def add(self, source: _Samples, position: float, step: float, out: _Samples) -> None:
+        """Adds to ``out`` the source from ``position`` on, ``step`` source samples per output sample."""

@@ -6,7 +6,23 @@ All times are of the recording as it ran; where a pause was cut out (``omit``) w
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND
+
+_SKEW_WINDOW: Final = 60 * UNITS_PER_SECOND  # among a minute's packets one met an empty queue
+
+
+class _Placed(Protocol):
+    """A side whose least delayed packets came ``errors`` later than placed, at these times; in units of 125 us."""
+
+    @property
+    def error_at(self) -> npt.NDArray[np.float64]: ...
+    @property
+    def errors(self) -> npt.NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +71,20 @@ class Quality:
             document[name] = [list(span) for span in document[name]]
         document["sides"] = [asdict(side) | {"codecs": list(side.codecs)} for side in self.sides]
         return document
+
+
+def skew_ms(one: _Placed, other: _Placed) -> float:
+    """How far two sides are apart in their worst minute: where each is placed against where it came."""
+    worst = 0.0
+    minutes = [_least_of_minutes(side) for side in (one, other)]
+    for minute in minutes[0].keys() & minutes[1].keys():
+        worst = max(worst, abs(minutes[0][minute] - minutes[1][minute]))
+    return round(worst * 1000 / UNITS_PER_SECOND, 3)
+
+
+def _least_of_minutes(side: _Placed) -> dict[int, float]:
+    least: dict[int, float] = {}
+    for at, error in zip(side.error_at.tolist(), side.errors.tolist(), strict=True):
+        minute = int(at // _SKEW_WINDOW)
+        least[minute] = min(error, least.get(minute, error))
+    return least
