@@ -30,6 +30,14 @@ def decode(
 
 def comfort_noise(payload: _Octets, place: int, out: _Samples) -> None: ...
 
+# Encoding (bind_encoding.cpp). Each call begins anew; samples that do not fill a block are left out.
+
+def encode_gsm(samples: _Samples) -> bytes:
+    """33 octets for 160 samples, as in RTP."""
+
+def encode_gsm_pairs(samples: _Samples) -> bytes:
+    """65 octets for 320 samples, as in WAV."""
+
 # Mixing (bind_mixing.cpp)
 
 @final
