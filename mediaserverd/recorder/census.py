@@ -34,7 +34,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class DeleteAgain:
-    """Stored, or deleted by a person, and yet on that media server."""
+    """Stored, discarded or deleted by a person, and yet on that media server."""
 
     segment: Segment
     media_server: str
@@ -135,7 +135,7 @@ def _judge(report: Report, media_server: str, row: Segment | None, listings: Lis
         return None
     if row is None:
         return TakeIn(report, media_server)
-    if row.recording_deleted:
+    if row.unwanted:
         return DeleteAgain(row, media_server) if row.next_attempt_at is None else None
     if report.state is FileState.FAILED and not report.sha256:
         return GiveUp(row, report.reason or "media-server-failed") if row.state in OPEN_STATES else None
@@ -150,6 +150,8 @@ def _judge(report: Report, media_server: str, row: Segment | None, listings: Lis
         case SegmentState.FAILED:
             same_again = row.reason == Reason.DIGEST_MISMATCH and report.sha256 == row.sha256
             return None if same_again else Fetch(row, media_server)
+        case SegmentState.DISCARDED:
+            return None  # unwanted: answered above
 
 
 def _is_elsewhere(report: Report, media_server: str, row: Segment, listings: Listings) -> bool:

@@ -150,7 +150,7 @@ class Fetcher:
         server = self._media_servers.get(segment.media_server)
         if server is None:
             await self._answer_unknown_server(segment)
-        elif segment.state is SegmentState.STORED or segment.recording_deleted:
+        elif segment.state is SegmentState.STORED or segment.unwanted:
             await self._delete_if_same(server, segment)
         else:
             await self._fetch(server, segment)
@@ -216,7 +216,7 @@ class Fetcher:
             if fault.kind is not FaultKind.ABSENT:
                 raise
         else:
-            if report.sha256 != segment.sha256 and not segment.recording_deleted:
+            if report.sha256 != segment.sha256 and not segment.unwanted:
                 # Never seen, must never happen: better a file too many than a recording too few.
                 log.error("source_differs_from_stored", **_named(segment))
                 await self._database.write(life.stop_trying, segment)
@@ -251,7 +251,7 @@ class Fetcher:
             **_named(segment),
             advice="name it under the recorder's media servers as the controller does, and reload",
         )
-        if segment.state is SegmentState.STORED or segment.recording_deleted:
+        if segment.state is SegmentState.STORED or segment.unwanted:
             await self._change(life.stop_trying, segment)
         else:
             await self._fail(segment, Reason.UNKNOWN_MEDIA_SERVER)

@@ -1,5 +1,5 @@
 """Metrics of the recorder. The counts of recordings come from the catalogue, not from events in this process, so that
-expected = stored + failed + pending holds at every scrape, also after a restart.
+expected = stored + failed + pending + discarded holds at every scrape, also after a restart.
 
 ``recordings_failed_total`` and ``recordings_stored_total`` can therefore go down: a recording that was missing and is
 found again leaves the one for the other.
@@ -49,6 +49,8 @@ class CatalogueCollector(Collector):
         for state, number in sorted(tally.pending.items()):
             pending.add_metric([state], number)
         yield pending
+        discarded = CounterMetricFamily("recordings_discarded", "Of calls that were too short", value=tally.discarded)
+        yield discarded
         yield _gauge("overdue_segments", "Ended long ago and not stored", tally.overdue_segments)
         yield _gauge("undeleted_segments", "Stored, still on their media server", tally.undeleted_segments)
         yield _gauge("store_failing", "1 while the store takes nothing", bool(self._store_fault()))

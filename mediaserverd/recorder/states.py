@@ -19,6 +19,7 @@ class RecordingState(StrEnum):
     PARTIAL = "partial"  # some segments are stored, others failed; or the disk let a media server save a part only
     FAILED = "failed"
     DELETED = "deleted"  # by a person; the row stays as a tombstone
+    DISCARDED = "discarded"  # the call was shorter than the site keeps
 
 
 class SegmentState(StrEnum):
@@ -28,6 +29,7 @@ class SegmentState(StrEnum):
     FETCHING = "fetching"
     STORED = "stored"
     FAILED = "failed"
+    DISCARDED = "discarded"  # there is nothing to fetch; should there be, it is deleted
 
 
 class Reason(StrEnum):
@@ -36,6 +38,7 @@ class Reason(StrEnum):
     UNANNOUNCED = "unannounced"
     RECOVERED = "recovered"
     MISSING = "missing"
+    TOO_SHORT = "too-short"  # the call; said by the controller
     DIGEST_MISMATCH = "digest-mismatch"
     UNKNOWN_MEDIA_SERVER = "unknown-media-server"
     UNREACHABLE = "media-server-unreachable"
@@ -78,6 +81,8 @@ def _state(states: Sequence[SegmentState]) -> RecordingState:
         return RecordingState.RECORDING
     if any(state in _PENDING for state in states):
         return RecordingState.FINISHING
+    if all(state is SegmentState.DISCARDED for state in states):
+        return RecordingState.DISCARDED
     if SegmentState.FAILED not in states:
         return RecordingState.STORED
     return RecordingState.PARTIAL if SegmentState.STORED in states else RecordingState.FAILED

@@ -156,6 +156,13 @@ def test_what_a_person_deleted_is_deleted_at_its_source_too() -> None:
     assert compare(judge, 10, {"east": [report()]}, buried) == [DeleteAgain(buried, "east")]
 
 
+def test_what_was_discarded_is_deleted_where_it_is_found_and_missed_nowhere() -> None:
+    judge, short = census(), row("discarded")
+    compare(judge, 0, {"east": [report()], "west": []}, short)
+    assert compare(judge, 10, {"east": [report()], "west": []}, short) == [DeleteAgain(short, "east")]
+    assert compare(judge, 1000, {"east": [], "west": []}, short) == []
+
+
 def test_what_a_media_server_calls_failed_and_has_nothing_of_is_given_up_with_its_reason() -> None:
     nothing = report("failed", digit="")
     for state in ("expected", "recording", "ended", "fetching"):

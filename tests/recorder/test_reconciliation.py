@@ -129,6 +129,25 @@ async def test_other_content_under_the_name_of_a_stored_file_is_never_deleted(si
     assert site.stored_files()[0].read_bytes() == file.content
 
 
+async def test_a_discarded_recording_is_neither_fetched_nor_missed_and_its_rest_is_deleted(
+    site: Site,
+) -> None:
+    recording_id = secrets.token_hex(16)
+    await site.ledger(
+        [entry(1, "expected", recording_id), entry(2, "started", recording_id),
+         entry(3, "ended", recording_id, reason="too-short", duration_ms=900)]
+    )  # fmt: skip
+    await asyncio.sleep(2.0)  # longer than missing_after_s
+    detail = await site.detail(recording_id)
+    assert (detail["state"], detail["reason"], detail["duration_ms"]) == ("discarded", "too-short", 900)
+    tally = await site.reconciliation()
+    assert (tally["expected"], tally["discarded"], tally["failed"], tally["pending"]) == (1, 1, 0, 0)
+    site.media.add(recording_id, reason="recovered")  # the media server died before it could discard the file
+    await until_true(lambda: not site.media.files)
+    assert (await site.detail(recording_id))["state"] == "discarded"
+    assert site.stored_files() == []
+
+
 async def test_expected_is_stored_plus_failed_plus_pending_also_after_a_restart(tmp_path: Path) -> None:
     site = await run_site(tmp_path)
     stored = [site.media.add().report["recording_id"] for _ in range(3)]

@@ -32,6 +32,9 @@ from mediaserverd.recorder.states import (
         (["stored/disk-full"], "partial", "disk-full"),
         (["stored/call-ended", "stored/disk-error: Input/output error"], "partial", "disk-error"),
         (["failed/missing"], "failed", "missing"),
+        (["discarded/too-short"], "discarded", "too-short"),
+        (["discarded/too-short", "stored/call-ended"], "stored", "call-ended"),
+        (["discarded/too-short", "failed/missing"], "failed", "missing"),
         (["failed/missing", "failed/disk-full"], "failed", "missing"),
     ],
 )

@@ -87,7 +87,7 @@ class MediaServerStatus(BaseModel):
 
 
 class Reconciliation(BaseModel):
-    """expected = stored + failed + pending, always."""
+    """expected = stored + failed + pending + discarded, always."""
 
     expected: int
     stored: int
@@ -95,6 +95,7 @@ class Reconciliation(BaseModel):
     pending: int
     failed_by_reason: dict[str, int]
     pending_by_state: dict[str, int]
+    discarded: int = Field(description="Calls that were shorter than the site keeps.")
     recordings_by_state: dict[str, int]
     segments_by_state: dict[str, int]
     overdue_segments: int = Field(description="Ended for longer than it should take to store them.")

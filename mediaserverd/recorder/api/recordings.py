@@ -103,6 +103,7 @@ class RecordingRoutes:
                 pending=sum(tally.pending.values()),
                 failed_by_reason=dict(tally.failed),
                 pending_by_state=dict(tally.pending),
+                discarded=tally.discarded,
                 recordings_by_state=dict(tally.states),
                 segments_by_state=dict(tally.segments),
                 overdue_segments=tally.overdue_segments,

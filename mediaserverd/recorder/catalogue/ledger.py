@@ -206,15 +206,16 @@ def _failed(connection: Connection, segment: Segment, entry: Entry) -> None:
 
 def _ended(connection: Connection, segment: Segment, entry: Entry, now: datetime) -> None:
     if _is_running(segment):
+        discarded = entry.reason == Reason.TOO_SHORT
         _set(
             connection,
             entry,
-            state=SegmentState.ENDED,
+            state=SegmentState.DISCARDED if discarded else SegmentState.ENDED,
             reason=entry.reason[:64],
             ended_at=entry.at,
             duration_ms=entry.duration_ms,
             attempts=0,
-            next_attempt_at=now,
+            next_attempt_at=None if discarded else now,
         )
 
 

@@ -47,11 +47,16 @@ class Segment:
     attempts: int
     next_attempt_at: datetime | None
     deleted_at_source: datetime | None
-    recording_deleted: bool  # by a person: what is left at the source goes unfetched
+    recording_deleted: bool  # by a person
 
     @property
     def key(self) -> Key:
         return self.recording_id, self.number
+
+    @property
+    def unwanted(self) -> bool:
+        """What is left at the source goes unfetched."""
+        return self.recording_deleted or self.state is SegmentState.DISCARDED
 
 
 def file_name(recording_id: str, number: int) -> str:
@@ -166,16 +171,16 @@ def mark_deleted_at_source(connection: Connection, segment: Segment, now: dateti
 def postpone(connection: Connection, key: Key, reason: str, now: datetime) -> None:
     """A failed attempt: later again. Attempts are counted for each reason: one fault does not answer for another.
 
-    The reason of a stored segment stays: people ask why a recording ended, not why its source lingers.
+    The reason of a stored or discarded segment stays: people ask why a recording ended, not why its source lingers.
     """
     segment = find(connection, key)
     if segment is None:
         return
-    stored = segment.state is SegmentState.STORED
-    attempts = segment.attempts + 1 if stored or segment.reason == reason else 1
-    kept = {} if stored else {"reason": reason[:64]}
+    settled = segment.state in (SegmentState.STORED, SegmentState.DISCARDED)
+    attempts = segment.attempts + 1 if settled or segment.reason == reason else 1
+    kept = {} if settled else {"reason": reason[:64]}
     _set(connection, key, attempts=attempts, next_attempt_at=now + retry_delay(attempts), **kept)
-    if not stored:
+    if not settled:
         refresh_recording(connection, segment.recording_id, now)
 
 

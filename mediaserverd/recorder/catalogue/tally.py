@@ -24,6 +24,7 @@ class Tally:
     stored: int = 0  # those that a person deleted later included
     failed: Mapping[str, int] = field(default_factory=dict)  # by reason
     pending: Mapping[str, int] = field(default_factory=dict)  # by state
+    discarded: int = 0  # nothing was to be stored
     states: Mapping[str, int] = field(default_factory=dict)
     segments: Mapping[str, int] = field(default_factory=dict)  # by state
     overdue_segments: int = 0  # ended for longer than a recording should take to be stored
@@ -34,7 +35,7 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
     states: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     pending: Counter[str] = Counter()
-    stored = 0
+    stored = discarded = 0
     unstored_deleted = recordings.c.stored_at.is_(None)
     query = select(recordings.c.state, recordings.c.reason, unstored_deleted, func.count()).group_by(
         recordings.c.state, recordings.c.reason, unstored_deleted
@@ -43,6 +44,8 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
         states[state] += number
         if state in _PENDING:
             pending[state] += number
+        elif state == RecordingState.DISCARDED:
+            discarded += number
         elif state in _FAILED or was_never_stored:
             failed[reason] += number
         else:
@@ -52,6 +55,7 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
         stored=stored,
         failed=failed,
         pending=pending,
+        discarded=discarded,
         states=states,
         segments=_segments(connection),
         overdue_segments=_overdue(connection, overdue_since),
