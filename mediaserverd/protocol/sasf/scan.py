@@ -92,7 +92,7 @@ class Scan:
     def run(self) -> Scan:
         at, highest, seen = self.start, None, set[int]()
         self.end = at
-        while at < len(self.view) and not self._ended(at):
+        while not self._ended(at):
             chunk = self._holding(at)
             junk = chunk is None
             if chunk is None:
@@ -108,11 +108,12 @@ class Scan:
         return self
 
     def _ended(self, at: int) -> bool:
-        """Whether the trailer stands here, and nothing behind it."""
-        last = self.chunks[-1] if self.chunks else None
-        if self.seal is None or last is None or last.kind != Kind.SEAL:
-            return False
-        return bytes(self.view[at:]) == TRAILER.pack(last.offset, TRAILER_MAGIC) if len(self.view) - at < 64 else False
+        """Whether nothing more is here; behind a seal, whether its trailer is, and nothing behind that."""
+        sealing = self.chunks[-1] if self.chunks and self.chunks[-1].kind == Kind.SEAL else None
+        if sealing is None:
+            return at == len(self.view)
+        whole = len(self.view) - at == TRAILER.size
+        return whole and self.view[at:] == TRAILER.pack(sealing.offset, TRAILER_MAGIC)
 
     def _holding(self, at: int) -> Chunk | None:
         """The chunk here, if its tag holds; kept with its records or its seal."""
@@ -203,7 +204,7 @@ class Scan:
         """What is behind the last chunk that holds."""
         size = len(self.view) - at
         number, time_ms = (0, 0) if highest is None else (highest.number + 1, highest.time_ms)
-        if self.seal is not None and self.chunks[-1].kind == Kind.SEAL:
+        if self.chunks and self.chunks[-1].kind == Kind.SEAL:
             self._found(at, None, None, "the trailer is cut or changed, or something was put behind it")
             return
         self.torn = True
