@@ -21,7 +21,8 @@ from mediaserverd.audio.sound import Samples
 Encoder: TypeAlias = Callable[[Samples], bytes]
 
 # Multiples of the blocks of GSM in WAV (320 samples) and of TrueSpeech (240 samples): blocks never straddle segments.
-SEGMENT: Final = 240_000  # 30 s
+SEGMENT: Final = 240_000
+SEGMENT_S: Final = SEGMENT // 8000
 WARM_UP: Final = 7_680  # 0.96 s; the longest memory of them, GSM's long-term predictor, reaches back 15 ms at a time
 
 

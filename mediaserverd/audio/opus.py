@@ -17,18 +17,14 @@ from typing import Final
 
 import av
 import numpy as np
-import numpy.typing as npt
 from av.audio.codeccontext import AudioCodecContext
 
+from mediaserverd.audio.silence import SilenceGate
 from mediaserverd.audio.sound import Progress, Samples, Sound, unheard
 
 CLOCK: Final = 48_000  # of timestamps and granules, whatever the sample rate (RFC 7587 4.1)
 SAMPLE_RATES: Final = (8000, 16000, 48000)
 PACKET_MS: Final = 60  # the longest without repeating headers inside; nothing is lost on the way to a file
-
-# Above G.711's smallest value (8 in A-law, which has no zero): what a decoder makes of silence is no reason to encode.
-_SILENCE: Final = 8
-_HOLD_PACKETS: Final = 5  # 300 ms of silence are encoded before a voice stops: the last of them is nothing but silent
 _BLOCK_PACKETS: Final = 500  # 30 s
 
 
@@ -62,29 +58,18 @@ class OpusVoice:
         context.open()
         self._context = context
         self._sample_rate = sample_rate
-        self._silent_packets = 0
+        self._gate = SilenceGate(PACKET_MS)
         self.packet_samples = sample_rate * PACKET_MS // 1000
         (clock_skip,) = struct.unpack_from("<H", context.extradata or b"", 10)
         self.pre_skip: int = clock_skip * sample_rate // CLOCK
 
     def packets(self, samples: Samples) -> list[bytes | None]:
         """The packets of so many samples (a multiple of a packet's); None: as silent as the packet before."""
-        spoken = self._worth_encoding(samples)
-        heard = samples.reshape(len(spoken), -1)[spoken]
+        packets = samples.reshape(-1, self.packet_samples)
+        spoken = self._gate.open_for(packets)
+        heard = packets[spoken]
         encoded = iter(self._encoded(heard.reshape(1, -1)) if len(heard) else ())
         return [next(encoded) if worth else None for worth in spoken.tolist()]
-
-    def _worth_encoding(self, samples: Samples) -> npt.NDArray[np.bool_]:
-        packets = samples.reshape(-1, self.packet_samples)
-        spoken = (packets.max(axis=1) > _SILENCE) | (packets.min(axis=1) < -_SILENCE)
-        if spoken.all():
-            self._silent_packets = 0
-            return np.asarray(spoken)
-        number = np.arange(len(spoken))
-        last_spoken = np.maximum.accumulate(np.where(spoken, number, -1 - self._silent_packets))
-        silent_for = number - last_spoken
-        self._silent_packets = min(int(silent_for[-1]), _HOLD_PACKETS)
-        return np.asarray(silent_for <= _HOLD_PACKETS)
 
     def _encoded(self, heard: Samples) -> list[bytes]:
         frame = av.AudioFrame.from_ndarray(heard, format="s16", layout="mono")

@@ -22,8 +22,8 @@ class Sound(Protocol):
     @property
     def sample_rate(self) -> int: ...
 
-    def block(self, first_frame: int, count: int) -> Samples:
-        """``count`` frames from ``first_frame`` on, as (count, 2); all of them lie within the sound."""
+    def block(self, first: int, count: int, /) -> Samples:
+        """``count`` frames from ``first`` on, as (count, 2); all of them lie within the sound."""
         ...
 
 
