@@ -1,21 +1,19 @@
-"""The command line: ``mediaserverd run|init|check|token|station|rules|diag``."""
+"""The command line: ``mediaserverd run|init|check|token|station|rules|call|diag``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from mediaserverd.config import Config, ConfigError, load_config
+from mediaserverd.call_commands import app as call_app
+from mediaserverd.config import ConfigError
 from mediaserverd.process.role import StartFault
-
-EXIT_FAULT = 78  # EX_CONFIG
+from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
 app = typer.Typer(
     name="mediaserverd",
@@ -30,28 +28,7 @@ rules_app = typer.Typer(help="Selection rules.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 app.add_typer(station_app, name="station")
 app.add_typer(rules_app, name="rules")
-
-out = Console()
-err = Console(stderr=True)
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option("--config", "-c", envvar="MEDIASERVERD_CONFIG", help="The configuration file.", show_default=True),
-]
-DEFAULT_CONFIG = Path("/etc/mediaserverd/config.yaml")
-
-
-def _fail(*lines: str) -> NoReturn:
-    for line in lines:
-        err.print(line, markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(EXIT_FAULT)
-
-
-def _load(file: Path) -> Config:
-    try:
-        return load_config(file)
-    except ConfigError as error:
-        _fail(*(str(fault) for fault in error.faults), f"{len(error.faults)} fault(s); nothing was changed")
+app.add_typer(call_app, name="call")
 
 
 @app.command()
@@ -63,8 +40,8 @@ def run(
     from mediaserverd import daemon
 
     if role and role not in daemon.ROLES:
-        _fail(f"there is no role {role}; there are {', '.join(daemon.ROLES)}")
-    settings = _load(config)
+        fail(f"there is no role {role}; there are {', '.join(daemon.ROLES)}")
+    settings = load(config)
     raise typer.Exit(daemon.run_role(role, settings) if role else daemon.run_all(settings))
 
 
@@ -80,16 +57,16 @@ def init(
     made = write_first_config(directory, address)
     file = directory / CONFIG_NAME
     try:
-        daemon.prepare_host(_load(file))
+        daemon.prepare_host(load(file))
     except StartFault as fault:
-        _fail(str(fault))
+        fail(str(fault))
     out.print(f"{'wrote' if made else 'kept'} {file}", markup=False)
 
 
 @app.command()
 def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Verify the configuration, the policies and the selection rules, and run their examples."""
-    settings = _load(config)
+    settings = load(config)
     controller = settings.controller
     out.print(
         f"{config}: ok: {len(controller.stations)} stations, {len(controller.lines)} lines, "
@@ -108,8 +85,8 @@ def token_create(
     """Make a token and print it: this once, it is kept as a hash only."""
     from mediaserverd.recorder import tokens
 
-    settings = _load(config).recorder
-    print(_told(lambda: tokens.create_token(settings.database_url, name, scope, days)))
+    settings = load(config).recorder
+    print(told(lambda: tokens.create_token(settings.database_url, name, scope, days)))
 
 
 @token_app.command("list")
@@ -117,9 +94,9 @@ def token_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show who has a token, with which scopes, until when."""
     from mediaserverd.recorder import tokens
 
-    settings = _load(config).recorder
+    settings = load(config).recorder
     table = Table("id", "name", "scopes", "made", "expires")
-    for token in _told(lambda: tokens.list_tokens(settings.database_url)):
+    for token in told(lambda: tokens.list_tokens(settings.database_url)):
         table.add_row(
             token.id, token.name, " ".join(token.scopes), _minute(token.created_at), _minute(token.expires_at)
         )
@@ -135,17 +112,9 @@ def token_revoke(token_id: Annotated[str, typer.Argument(metavar="ID")], config:
     """Make a token useless at once."""
     from mediaserverd.recorder import tokens
 
-    settings = _load(config).recorder
-    if not _told(lambda: tokens.revoke_token(settings.database_url, token_id)):
-        _fail(f"there is no token {token_id}; `mediaserverd token list` shows them")
-
-
-def _told(action: Callable[[], Any]) -> Any:
-    """Turns what an administrator can mend into a sentence."""
-    try:
-        return action()
-    except (StartFault, ValueError, OSError) as fault:
-        _fail(str(fault))
+    settings = load(config).recorder
+    if not told(lambda: tokens.revoke_token(settings.database_url, token_id)):
+        fail(f"there is no token {token_id}; `mediaserverd token list` shows them")
 
 
 @station_app.command("add")
@@ -158,12 +127,12 @@ def station_add(
     """Add a phone, or give one a new password. Takes effect at the next reload (`kill -HUP`)."""
     from mediaserverd.config.stations import add_station, new_password
 
-    settings = _load(config)
+    settings = load(config)
     chosen = password or new_password()
     try:
         add_station(config, name, extension, chosen, settings.controller.realm, settings.data_directory)
     except ConfigError as error:
-        _fail(*(str(fault) for fault in error.faults))
+        fail(*(str(fault) for fault in error.faults))
     out.print(f"station {name}, extension {extension}" + ("" if password else f", password {chosen}"), markup=False)
 
 
@@ -172,20 +141,20 @@ def station_remove(name: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Remove a phone that was added by the command line."""
     from mediaserverd.config.stations import remove_station
 
-    settings = _load(config)
+    settings = load(config)
     try:
         removed = remove_station(config, name, settings.data_directory)
     except ConfigError as error:
-        _fail(*(str(fault) for fault in error.faults))
+        fail(*(str(fault) for fault in error.faults))
     if not removed:
-        _fail(f"the command line keeps no station {name}; those in {config} are removed there")
+        fail(f"the command line keeps no station {name}; those in {config} are removed there")
 
 
 @station_app.command("list")
 def station_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show the phones that may register."""
     table = Table("name", "extension", "display name", "type", "location")
-    for station in _load(config).controller.stations:
+    for station in load(config).controller.stations:
         table.add_row(station.name, station.extension, station.display_name, station.type, station.location)
     out.print(table)
 
@@ -204,12 +173,12 @@ def rules_explain(
     from mediaserverd.policy.facts import CallDirection
 
     if direction not in {each.value for each in CallDirection}:
-        _fail(f"there is no direction {direction}; there are {', '.join(each.value for each in CallDirection)}")
-    settings = _load(config)
+        fail(f"there is no direction {direction}; there are {', '.join(each.value for each in CallDirection)}")
+    settings = load(config)
     places = tuple(other or ())
     asked = Question(calling, called, CallDirection(direction), device, places, datetime.now())
     if not explain_rules(settings, asked, out):
-        _fail("no media server would be tried")
+        fail("no media server would be tried")
 
 
 @app.command()
@@ -217,9 +186,9 @@ def diag(call_id: Annotated[str, typer.Argument(metavar="CALL-ID")], config: Con
     """Tell the story of a call: what happened, who decided what, where its recording is."""
     from mediaserverd.diagnosis import print_call
 
-    settings = _load(config)
-    if not _told(lambda: print_call(settings, call_id, out)):
-        _fail(f"neither the controller nor the catalogue knows the call {call_id}; its log line has `call_id`")
+    settings = load(config)
+    if not told(lambda: print_call(settings, call_id, out)):
+        fail(f"neither the controller nor the catalogue knows the call {call_id}; its log line has `call_id`")
 
 
 def main() -> None:

@@ -5,43 +5,19 @@ Asks the controller of this host over its control listener, and reads the catalo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.table import Table
 
 from mediaserverd.config import Config
+from mediaserverd.control_client import ControlFault, ask_controller
 from mediaserverd.policy import selection_document
 from mediaserverd.policy.facts import CallDirection, CallFacts, Party
 from mediaserverd.policy.selection import MediaServer, SelectionRequest
-from mediaserverd.process.role import StartFault
-from mediaserverd.process.tokens import read_token
-
-TIMEOUT_S = 5.0
-
-
-class DiagnosisFault(Exception):
-    """Nothing can be told; the message says why and what to do."""
-
-
-def ask_controller(config: Config, path: str) -> Any:
-    """JSON of the control listener; None when it knows nothing of that. Raises DiagnosisFault."""
-    controller = config.controller
-    base = f"http://{controller.status_address}:{controller.status_port}"
-    try:
-        token = read_token(controller.control_token_file)
-        answer = httpx.get(base + path, headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT_S)
-    except (httpx.HTTPError, StartFault) as fault:
-        raise DiagnosisFault(f"the controller at {base} does not answer: {fault}; is the daemon running?") from fault
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return None
-    if answer.status_code != httpx.codes.OK:
-        raise DiagnosisFault(f"the controller at {base} answered {answer.status_code} to {path}")
-    return answer.json()
-
 
 # -- the story of a call -------------------------------------------------------------------------------------------
 
@@ -50,7 +26,7 @@ def print_call(config: Config, call_id: str, out: Console) -> bool:
     """The story of one call and of its recordings. False when neither controller nor catalogue knows it."""
     try:
         story = ask_controller(config, f"/control/calls/{call_id}")
-    except DiagnosisFault as fault:
+    except ControlFault as fault:
         out.print(str(fault), markup=False)
         story = None
     recordings = recordings_of(config, call_id)
@@ -81,6 +57,8 @@ def recordings_of(config: Config, call_id: str) -> list[dict[str, Any]]:
 def _print_story(story: dict[str, Any], out: Console) -> None:
     calling, called = story["calling"]["number"], story["called"]["number"]
     out.print(f"[bold]call {story['call_id']}[/bold]: {calling} -> {called}, {story['direction']}, {story['state']}")
+    for line in standing(story):
+        out.print(f"  now: {line}", markup=False)
     for decision in story["decisions"]:
         out.print(f"  decided: {decision}", markup=False)
     for line in story["story"]:
@@ -94,6 +72,19 @@ def _print_story(story: dict[str, Any], out: Console) -> None:
             if value not in ("", [], None):
                 table.add_row(f"  {name}", str(value))
         out.print(table)
+
+
+def standing(call: dict[str, Any]) -> Iterator[str]:
+    """How the recordings of a running call stand, with the countdown of a pause."""
+    for each in call["recordings"]:
+        if each["state"] not in ("idle", "over"):
+            yield f"recording {each['recording_id']}: {each['state']}, by {each['policy'] or each['initiation']}"
+    if pause := call["pause"]:
+        left = pause["remaining_s"]
+        time = "until somebody resumes" if left is None else f"{left:.0f} s to go"
+        kind = f"{'secure ' if pause['secure'] else ''}pause ({pause['mode']})"
+        unsure = "" if pause["confirmed"] else "; NOT CONFIRMED by the media server"
+        yield f"{kind} by {pause['by']}, {time}{unsure}"
 
 
 def _print_recording(recording: dict[str, Any], out: Console) -> None:
@@ -151,7 +142,7 @@ def _servers(config: Config, out: Console) -> list[MediaServer]:
     """As the running controller sees them; as configured and idle, if it does not run."""
     try:
         states = {state["name"]: state for state in ask_controller(config, "/control/media-servers")["media_servers"]}
-    except DiagnosisFault as fault:
+    except ControlFault as fault:
         out.print(f"{fault}\nAll media servers are taken as active and idle.", markup=False)
         states = {}
     return [
