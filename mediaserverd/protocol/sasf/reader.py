@@ -121,15 +121,22 @@ class SasfReader:
     def _unwrapped(self, private_keys: Sequence[PrivateKey]) -> bytes | None:
         if not self.header.encrypted or not private_keys:
             return None
+        try:
+            keybox = self.keybox
+        except SasfError:  # told by whatever needs the key
+            return None
         for private in private_keys:
-            key = unwrap(self.keybox, self.header.file_id, [private])
+            key = unwrap(keybox, self.header.file_id, [private])
             if key is not None and key_check(key) == self.header.key_check:
                 self.key_id = key_id(private.public_key())
                 return key
         return None
 
     def _why_unreadable(self) -> str:
-        wanted = ", ".join(each.key_id for each in self.keybox.keys)
+        try:
+            wanted = ", ".join(each.key_id for each in self.keybox.keys)
+        except SasfError as fault:
+            return str(fault)
         return f"it is encrypted for {wanted}, of which no key was given" if wanted else "its keys were destroyed"
 
     def _sealing_chunk(self) -> Chunk | None:
@@ -227,10 +234,9 @@ class _Assembly:
             self._record(record)
 
     def contents(self, seal: Seal | None, unreadable: list[Span]) -> Contents:
-        rows = self._unpacked.rows
         return Contents(
             meta=self._meta,
-            packets=Packets(*np.ascontiguousarray(rows.T)),
+            packets=Packets(*self._unpacked.columns),
             events=tuple(self._events),
             sender_reports=tuple(self._reports),
             end=self._end,
@@ -242,7 +248,7 @@ class _Assembly:
     def _duration(self, seal: Seal | None) -> int:
         if self._end is not None:
             return self._end.at
-        last_packet = int(self._unpacked.rows[:, 1].max(initial=0))
+        last_packet = int(self._unpacked.columns[1].max(initial=0))
         last_record = max((record.at for record in self._unpacked.others), default=0)
         sealed = 0 if seal is None else seal.duration_ms * UNITS_PER_MS
         return max(last_packet, last_record, sealed)
@@ -282,7 +288,7 @@ def _last_time(chunk: Chunk, scan: Scan) -> int:
     bodies = [body for body in scan.bodies if body.chunk is chunk]
     unpacked = unpack_bodies(scan.plaintext.data, [body.start for body in bodies], [chunk.length for _ in bodies])
     last_record = max((record.at for record in unpacked.others), default=chunk.time_ms * UNITS_PER_MS)
-    return max(last_record, int(unpacked.rows[:, 1].max(initial=0)))
+    return max(last_record, int(unpacked.columns[1].max(initial=0)))
 
 
 def _cut(contents: Contents, start_ms: int, end_ms: int) -> Contents:
