@@ -258,22 +258,60 @@ void bind_sessions(nb::class_<Engine>& cls) {
     cls.def("totals", &Engine::totals, nb::call_guard<nb::gil_scoped_release>());
 }
 
+Secret secret_of(const nb::bytes& bytes) {
+    if (bytes.size() != Secret::kSize) throw std::invalid_argument("a key has 32 octets");
+    return Secret(
+        std::span<const std::uint8_t, Secret::kSize>(static_cast<const std::uint8_t*>(bytes.data()), Secret::kSize));
+}
+
+std::chrono::milliseconds milliseconds_of(std::int64_t number) {
+    if (number < 0 || number > LookBack::kMax.count()) throw std::invalid_argument("look-back: 0 to 60000 ms");
+    return std::chrono::milliseconds(number);
+}
+
+void start_recording(Engine& engine, std::uint64_t session, std::uint64_t recording, std::string path,
+                     const nb::bytes& head, const nb::bytes& keybox, const std::optional<nb::bytes>& key,
+                     const nb::bytes& signing_key, const nb::bytes& meta, std::int64_t created_ns, int caller_leg,
+                     std::int64_t pre_record_ms) {
+    const RecordingRequest request{
+        .session = SessionId{session},
+        .recording = RecordingId{recording},
+        .path = std::move(path),
+        .opening = {.head = octets_of(head),
+                    .keybox = octets_of(keybox),
+                    .key = key ? std::optional<Secret>(secret_of(*key)) : std::nullopt,
+                    .signing_key = secret_of(signing_key)},
+        .meta = octets_of(meta),
+        .created = std::chrono::sys_time<std::chrono::nanoseconds>(std::chrono::nanoseconds(created_ns)),
+        .pre_record = milliseconds_of(pre_record_ms),
+        .caller = leg_of(caller_leg)};
+    const nb::gil_scoped_release unlocked;
+    engine.start_recording(request);
+}
+
 void bind_recordings(nb::class_<Engine>& cls) {
     cls.def(
-        "start_recording",
-        [](Engine& self, std::uint64_t session, std::uint64_t recording, const std::string& path, const nb::bytes& meta,
-           int caller_leg) {
-            const auto octets = octets_of(meta);
+        "set_look_back",
+        [](Engine& self, std::uint64_t session, std::int64_t milliseconds) {
             const nb::gil_scoped_release unlocked;
-            self.start_recording(SessionId{session}, TapId{recording}, path, octets, leg_of(caller_leg));
+            self.set_look_back(SessionId{session}, milliseconds_of(milliseconds));
         },
-        "session"_a, "recording"_a, "path"_a, "meta"_a, "caller_leg"_a);
+        "session"_a, "milliseconds"_a);
+    cls.def(
+        "look_back_held_s",
+        [](Engine& self, std::uint64_t session) {
+            const nb::gil_scoped_release unlocked;
+            return seconds(self.look_back_held(SessionId{session}));
+        },
+        "session"_a);
+    cls.def("start_recording", &start_recording, "session"_a, "recording"_a, "path"_a, "head"_a, "keybox"_a,
+            "key"_a.none(), "signing_key"_a, "meta"_a, "created_ns"_a, "caller_leg"_a, "pre_record_ms"_a);
     cls.def(
         "pause_recording",
         [](Engine& self, std::uint64_t recording, const nb::bytes& event) {
             auto octets = octets_of(event);
             const nb::gil_scoped_release unlocked;
-            self.pause_recording(TapId{recording}, std::move(octets));
+            self.pause_recording(RecordingId{recording}, std::move(octets));
         },
         "recording"_a, "event"_a);
     cls.def(
@@ -281,7 +319,7 @@ void bind_recordings(nb::class_<Engine>& cls) {
         [](Engine& self, std::uint64_t recording, const nb::bytes& event) {
             auto octets = octets_of(event);
             const nb::gil_scoped_release unlocked;
-            self.resume_recording(TapId{recording}, std::move(octets));
+            self.resume_recording(RecordingId{recording}, std::move(octets));
         },
         "recording"_a, "event"_a);
     cls.def(
@@ -289,24 +327,16 @@ void bind_recordings(nb::class_<Engine>& cls) {
         [](Engine& self, std::uint64_t recording, int side, const nb::bytes& event) {
             auto octets = octets_of(event);
             const nb::gil_scoped_release unlocked;
-            self.write_event(TapId{recording}, side_of(side), std::move(octets));
+            self.write_event(RecordingId{recording}, side_of(side), std::move(octets));
         },
         "recording"_a, "side"_a, "event"_a);
     cls.def(
-        "detach_recording",
-        [](Engine& self, std::uint64_t recording) {
-            const nb::gil_scoped_release unlocked;
-            return self.detach_recording(TapId{recording});
-        },
-        "recording"_a);
-    cls.def(
         "finish_recording",
-        [](Engine& self, std::uint64_t recording, const nb::bytes& end) {
-            auto octets = octets_of(end);
+        [](Engine& self, std::uint64_t recording, std::string reason) {
             const nb::gil_scoped_release unlocked;
-            self.finish_recording(TapId{recording}, std::move(octets));
+            self.finish_recording(RecordingId{recording}, std::move(reason));
         },
-        "recording"_a, "end"_a);
+        "recording"_a, "reason"_a);
 }
 
 }  // namespace

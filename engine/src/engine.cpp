@@ -16,10 +16,10 @@ Address one_port_above(Address address) noexcept {
     return address;
 }
 
+Side side_of(Leg leg, Leg caller) noexcept { return leg == caller ? Side::kCaller : Side::kCalled; }
+
 void check_payload(Bytes json) {
-    if (json.size() + sizeof(std::uint64_t) > SpoolFile::kMaxPayload) {
-        throw std::invalid_argument("the JSON does not fit a frame of the spool file (64 KiB)");
-    }
+    if (json.size() > SasfFile::kMaxRecord) throw std::invalid_argument("the JSON does not fit a record (64 KiB)");
 }
 
 }  // namespace
@@ -32,7 +32,7 @@ Engine::Engine(std::size_t workers, std::size_t tap_ring_bytes) {
         workers_.push_back(std::make_unique<Worker>(tap_ring_bytes, events_wakeup_, clock_));
         rings.push_back(&workers_.back()->tap());
     }
-    writer_ = std::make_unique<SpoolWriter>(std::move(rings), writer_events_);
+    writer_ = std::make_unique<SpoolWriter>(std::move(rings), writer_events_, clock_);
 }
 
 Engine::~Engine() { close(); }
@@ -79,7 +79,8 @@ void Engine::open_session(SessionId id, const Address& a, const Address& b, std:
 Snapshot Engine::close_session(SessionId id) {
     const Lock lock(mutex_);
     SessionEntry& entry = session_entry(id);
-    if (entry.tap != TapId::kNone) detach(recording_entry(entry.tap));
+    if (entry.recording) detach(recording_entry(*entry.recording));
+    look_back_octets_ -= look_back_octets(entry.look_back);
     const auto relay = entry.worker->execute([id](RelayTable& relays) { return relays.remove(id); });
     sessions_.erase(id);
     return {relay->session(), relay->opened(), clock_.now(), relay->tap_overflow()};
@@ -87,9 +88,13 @@ Snapshot Engine::close_session(SessionId id) {
 
 void Engine::set_remote(SessionId id, Leg leg, const Remote& remote, const ClockRates& clock_rates) {
     const Lock lock(mutex_);
-    session_entry(id).worker->execute([&, now = clock_.now()](RelayTable& relays) {
+    const SessionEntry& entry = session_entry(id);
+    entry.worker->execute([&, now = clock_.now()](RelayTable& relays) {
         relays.at(id).session().set_remote(leg, remote, clock_rates, now);
     });
+    if (!entry.recording) return;
+    const RecordingEntry& recording = recording_entry(*entry.recording);
+    if (recording.is_attached) post(recording, SpoolWriter::Rates{side_of(leg, recording.caller), clock_rates});
 }
 
 Snapshot Engine::snapshot(SessionId id) {
@@ -129,114 +134,174 @@ Totals Engine::totals() {
     return totals;
 }
 
-void Engine::start_recording(SessionId id, TapId tap, const std::string& path, Bytes meta, Leg caller) {
-    check_payload(meta);
-    reserve(id, tap);
+void Engine::set_look_back(SessionId id, std::chrono::milliseconds duration) {
+    if (duration.count() < 0 || duration > LookBack::kMax) throw std::invalid_argument("look-back: 0 to 60000 ms");
+    const Lock lock(mutex_);
+    SessionEntry& entry = session_entry(id);
+    if (entry.look_back == duration) return;
+    const std::size_t octets = look_back_octets_ - look_back_octets(entry.look_back) + look_back_octets(duration);
+    if (octets > kMaxLookBackOctets) {
+        throw std::system_error(ENOMEM, std::generic_category(), "all look-backs together are too long");
+    }
+    auto look_back = make_look_back(duration);
+    entry.worker->execute([id, &look_back](RelayTable& relays) { relays.at(id).set_look_back(std::move(look_back)); });
+    look_back_octets_ = octets;
+    entry.look_back = duration;
+}
+
+std::chrono::nanoseconds Engine::look_back_held(SessionId id) {
+    const Lock lock(mutex_);
+    const Time now = clock_.now();
+    const auto oldest = session_entry(id).worker->execute([id](RelayTable& relays) {
+        const LookBack* const look_back = relays.at(id).look_back();
+        return look_back == nullptr ? std::nullopt : look_back->oldest();
+    });
+    return oldest ? now - *oldest : std::chrono::nanoseconds{0};
+}
+
+void Engine::start_recording(const RecordingRequest& request) {
+    const Time asked = clock_.now();
+    check_payload(request.meta);
+    reserve(request);
     try {
-        create_and_attach(tap, path, meta, caller);
+        create_and_attach(request, asked);
     } catch (...) {
-        release(tap);
+        release(request.recording);
         throw;
     }
 }
 
 // From here on nobody else can record this session, while the file is created without the lock.
-void Engine::reserve(SessionId id, TapId tap) {
+void Engine::reserve(const RecordingRequest& request) {
     const Lock lock(mutex_);
-    SessionEntry& entry = session_entry(id);
-    if (tap == TapId::kNone || recordings_.contains(tap)) throw std::invalid_argument("the recording id is in use");
-    if (entry.tap != TapId::kNone) throw std::invalid_argument("the session is being recorded already");
-    entry.tap = tap;
-    recordings_.emplace(tap, RecordingEntry{.session = id, .worker = entry.worker});
+    SessionEntry& entry = session_entry(request.session);
+    if (recordings_.contains(request.recording)) throw std::invalid_argument("the recording id is in use");
+    if (entry.recording) throw std::invalid_argument("the session is being recorded already");
+    entry.recording = request.recording;
+    recordings_.emplace(
+        request.recording,
+        RecordingEntry{
+            .session = request.session, .worker = entry.worker, .tap = take_tap(), .caller = request.caller});
 }
 
-void Engine::release(TapId tap) {
+void Engine::release(RecordingId id) {
     const Lock lock(mutex_);
-    const auto found = recordings_.find(tap);
+    const auto found = recordings_.find(id);
     if (found == recordings_.end()) return;
     if (const auto session = sessions_.find(found->second.session); session != sessions_.end()) {
-        session->second.tap = TapId::kNone;
+        session->second.recording.reset();
     }
+    free_taps_.push_back(found->second.tap);
     recordings_.erase(found);
 }
 
-void Engine::create_and_attach(TapId tap, const std::string& path, Bytes meta, Leg caller) {
-    SpoolFile file(path, meta);
+void Engine::create_and_attach(const RecordingRequest& request, Time asked) {
+    const Time zero = on_own_clock(request.created);
+    SasfFile file(request.path, request.opening, request.meta, zero);
     try {
-        const auto folder = std::filesystem::absolute(path).parent_path();
-        attach(tap, {std::move(file), flusher_->watch(folder)}, caller);
+        attach({.recording = request.recording,
+                .file = std::move(file),
+                .watch = flusher_->watch(std::filesystem::absolute(request.path).parent_path()),
+                .sides = RecordedSides({}),
+                .look_back = nullptr,
+                .since = std::max(zero, asked - request.pre_record),
+                .asked = asked,
+                .is_called_first = request.caller == Leg::kB});
     } catch (...) {
-        unlink(path.c_str());
+        unlink(request.path.c_str());
         throw;
     }
 }
 
-// The writer knows the file before the first packet is copied. A session that was closed meanwhile leaves a file with
-// no packets, to be finished like any other.
-void Engine::attach(TapId tap, SpoolWriter::Begin recording, Leg caller) {
+// The writer knows the file before the first packet is copied, because both happen in one turn of the worker. A session
+// that was closed meanwhile leaves a file with no packets, to be finished like any other.
+void Engine::attach(SpoolWriter::Begin recording) {
     const Lock lock(mutex_);
-    RecordingEntry& entry = recording_entry(tap);
-    post(tap, *entry.worker, std::move(recording));
-    if (!sessions_.contains(entry.session)) return;
+    RecordingEntry& entry = recording_entry(recording.recording);
+    const auto session = sessions_.find(entry.session);
+    if (session == sessions_.end()) return post(entry, std::move(recording));
+    auto next_look_back = make_look_back(session->second.look_back);
+    entry.worker->execute([&](RelayTable& relays) {
+        Relay& relay = relays.at(entry.session);
+        for (const Leg leg : kLegs) {
+            recording.sides.set_clock_rates(side_of(leg, entry.caller), relay.session().leg(leg).clock_rates);
+        }
+        recording.look_back = relay.attach_tap(entry.tap, entry.caller, std::move(next_look_back));
+        post(entry, std::move(recording));
+    });
     entry.is_attached = true;
-    entry.worker->execute(
-        [id = entry.session, tap, caller](RelayTable& relays) { relays.at(id).attach_tap(tap, caller); });
 }
 
-void Engine::pause_recording(TapId tap, std::vector<std::uint8_t> event) {
+// Time 0 keeps the distance from now that it has on the wall clock. One of the future is now.
+Time Engine::on_own_clock(std::chrono::sys_time<std::chrono::nanoseconds> wall_clock) const {
+    const auto age = std::chrono::system_clock::now() - wall_clock;
+    if (age > kMaxAge) throw std::invalid_argument("the recording's time 0 is long ago");
+    return clock_.now() - std::max(age, std::chrono::nanoseconds{0});
+}
+
+void Engine::pause_recording(RecordingId id, std::vector<std::uint8_t> event) {
     check_payload(event);
     const Lock lock(mutex_);
-    RecordingEntry& entry = recording_entry(tap);
+    RecordingEntry& entry = recording_entry(id);
     if (entry.is_attached) {
-        entry.worker->execute([id = entry.session](RelayTable& relays) { relays.at(id).pause_tap(); });
+        entry.worker->execute([session = entry.session](RelayTable& relays) { relays.at(session).pause_tap(); });
     }
-    post(tap, *entry.worker, SpoolWriter::Note{Side::kCaller, std::move(event)});
+    post(entry, SpoolWriter::Pause{std::move(event)});
 }
 
-void Engine::resume_recording(TapId tap, std::vector<std::uint8_t> event) {
+void Engine::resume_recording(RecordingId id, std::vector<std::uint8_t> event) {
     check_payload(event);
     const Lock lock(mutex_);
-    RecordingEntry& entry = recording_entry(tap);
-    post(tap, *entry.worker, SpoolWriter::Note{Side::kCaller, std::move(event)});
+    RecordingEntry& entry = recording_entry(id);
+    post(entry, SpoolWriter::Resume{std::move(event)});
     if (entry.is_attached) {
-        entry.worker->execute([id = entry.session](RelayTable& relays) { relays.at(id).resume_tap(); });
+        entry.worker->execute([session = entry.session](RelayTable& relays) { relays.at(session).resume_tap(); });
     }
 }
 
-void Engine::write_event(TapId tap, Side side, std::vector<std::uint8_t> event) {
+void Engine::write_event(RecordingId id, Side side, std::vector<std::uint8_t> event) {
     check_payload(event);
     const Lock lock(mutex_);
-    post(tap, *recording_entry(tap).worker, SpoolWriter::Note{side, std::move(event)});
+    post(recording_entry(id), SpoolWriter::Note{side, std::move(event)});
 }
 
-std::uint64_t Engine::detach_recording(TapId tap) {
+void Engine::finish_recording(RecordingId id, std::string reason) {
     const Lock lock(mutex_);
-    RecordingEntry& entry = recording_entry(tap);
+    RecordingEntry& entry = recording_entry(id);
     detach(entry);
-    return entry.overflow;
-}
-
-void Engine::finish_recording(TapId tap, std::vector<std::uint8_t> end) {
-    check_payload(end);
-    const Lock lock(mutex_);
-    RecordingEntry& entry = recording_entry(tap);
-    detach(entry);
-    post(tap, *entry.worker, SpoolWriter::Finish{std::move(end), entry.overflow});
+    post(entry, SpoolWriter::Finish{std::move(reason), entry.overflow});
     if (const auto session = sessions_.find(entry.session); session != sessions_.end()) {
-        session->second.tap = TapId::kNone;
+        session->second.recording.reset();
     }
-    recordings_.erase(tap);
+    free_taps_.push_back(entry.tap);  // whoever gets it begins behind this recording's end in the writer's orders
+    recordings_.erase(id);
 }
 
 void Engine::detach(RecordingEntry& entry) {
     if (!std::exchange(entry.is_attached, false)) return;
-    entry.overflow =
-        entry.worker->execute([id = entry.session](RelayTable& relays) { return relays.at(id).detach_tap(); });
+    entry.overflow = entry.worker->execute(
+        [session = entry.session](RelayTable& relays) { return relays.at(session).detach_tap(); });
 }
 
-void Engine::post(TapId tap, Worker& worker, decltype(SpoolWriter::Order::what) what) {
-    TapRing& ring = worker.tap();
-    writer_->post({.tap = tap, .ring = &ring, .position = ring.head(), .time = clock_.now(), .what = std::move(what)});
+void Engine::post(const RecordingEntry& entry, decltype(SpoolWriter::Order::what) what) {
+    TapRing& ring = entry.worker->tap();
+    writer_->post(
+        {.tap = entry.tap, .ring = &ring, .position = ring.head(), .time = clock_.now(), .what = std::move(what)});
+}
+
+TapId Engine::take_tap() {
+    if (free_taps_.empty()) return TapId{next_tap_++};
+    const TapId tap = free_taps_.back();
+    free_taps_.pop_back();
+    return tap;
+}
+
+std::size_t Engine::look_back_octets(std::chrono::milliseconds duration) noexcept {
+    return duration.count() == 0 ? 0 : LookBack::octets_for(duration);
+}
+
+std::unique_ptr<LookBack> Engine::make_look_back(std::chrono::milliseconds duration) {
+    return duration.count() == 0 ? nullptr : std::make_unique<LookBack>(duration);
 }
 
 void Engine::check_open() const {
@@ -255,9 +320,9 @@ Engine::SessionEntry& Engine::session_entry(SessionId id) {
     return found->second;
 }
 
-Engine::RecordingEntry& Engine::recording_entry(TapId tap) {
+Engine::RecordingEntry& Engine::recording_entry(RecordingId id) {
     check_open();
-    const auto found = recordings_.find(tap);
+    const auto found = recordings_.find(id);
     if (found == recordings_.end()) throw std::out_of_range("no such recording");
     return found->second;
 }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +40,19 @@ struct Totals {
     std::uint64_t flush_errors = 0;
 };
 
+// What a recording begins with. `created`: its time 0, as the header has it, by the wall clock; what the session heard
+// since, but at most `pre_record` before now, comes into the file if the look-back has it.
+struct RecordingRequest {
+    SessionId session;
+    RecordingId recording;
+    std::string path;
+    Opening opening;
+    std::vector<std::uint8_t> meta;
+    std::chrono::sys_time<std::chrono::nanoseconds> created;
+    std::chrono::milliseconds pre_record{0};
+    Leg caller = Leg::kA;
+};
+
 // Owner of everything: workers, spool writer, flusher. Knows which session is on which worker, and which recording
 // belongs to which session.
 //
@@ -46,10 +60,13 @@ struct Totals {
 // packets never meet it. Unknown ids throw std::out_of_range, ids in use std::invalid_argument, the system's refusals
 // std::system_error, and everything but poll() throws std::runtime_error once closed.
 //
-// Limits: a session has one recording at a time. A new session goes to the worker with the fewest.
+// Limits: a session has one recording at a time, and LookBack::kMax of look-back. A new session goes to the worker with
+// the fewest.
 class Engine {
   public:
     static constexpr std::size_t kMaxWorkers = 64;
+    static constexpr std::size_t kMaxLookBackOctets = 1 << 30;  // 2000 sessions with 10 s each
+    static constexpr std::chrono::minutes kMaxAge{10};          // of time 0 when a recording starts
 
     Engine(std::size_t workers, std::size_t tap_ring_bytes);
     ~Engine();
@@ -68,21 +85,28 @@ class Engine {
     std::vector<SessionId> silent_sessions(std::chrono::nanoseconds duration);
     Totals totals();
 
-    void start_recording(SessionId id, TapId tap, const std::string& path, Bytes meta, Leg caller);
-    void pause_recording(TapId tap, std::vector<std::uint8_t> event);
-    void resume_recording(TapId tap, std::vector<std::uint8_t> event);
-    void write_event(TapId tap, Side side, std::vector<std::uint8_t> event);
-    std::uint64_t detach_recording(TapId tap);
-    void finish_recording(TapId tap, std::vector<std::uint8_t> end);
+    // Keeps the last `duration` of the session while it is not recorded; 0 forgets what was kept. Asking again for the
+    // same changes nothing. Throws std::system_error if that and the others' were more than kMaxLookBackOctets.
+    void set_look_back(SessionId id, std::chrono::milliseconds duration);
+    std::chrono::nanoseconds look_back_held(SessionId id);  // the age of the oldest packet, or 0
+
+    void start_recording(const RecordingRequest& request);
+    void pause_recording(RecordingId id, std::vector<std::uint8_t> event);
+    void resume_recording(RecordingId id, std::vector<std::uint8_t> event);
+    void write_event(RecordingId id, Side side, std::vector<std::uint8_t> event);
+    void finish_recording(RecordingId id, std::string reason);  // `reason` is JSON
 
   private:
     struct SessionEntry {
         Worker* worker;
-        TapId tap = TapId::kNone;
+        std::optional<RecordingId> recording{};
+        std::chrono::milliseconds look_back{0};
     };
     struct RecordingEntry {
         SessionId session;
         Worker* worker;
+        TapId tap;
+        Leg caller;
         bool is_attached = false;
         std::uint64_t overflow = 0;
     };
@@ -92,13 +116,17 @@ class Engine {
     void check_open() const;
     Worker& quietest_worker() noexcept;
     SessionEntry& session_entry(SessionId id);
-    RecordingEntry& recording_entry(TapId tap);
-    void reserve(SessionId id, TapId tap);
-    void release(TapId tap);
-    void create_and_attach(TapId tap, const std::string& path, Bytes meta, Leg caller);
-    void attach(TapId tap, SpoolWriter::Begin recording, Leg caller);
+    RecordingEntry& recording_entry(RecordingId id);
+    void reserve(const RecordingRequest& request);
+    void release(RecordingId id);
+    void create_and_attach(const RecordingRequest& request, Time asked);
+    void attach(SpoolWriter::Begin recording);
     void detach(RecordingEntry& entry);
-    void post(TapId tap, Worker& worker, decltype(SpoolWriter::Order::what) what);
+    Time on_own_clock(std::chrono::sys_time<std::chrono::nanoseconds> wall_clock) const;
+    void post(const RecordingEntry& entry, decltype(SpoolWriter::Order::what) what);
+    TapId take_tap();
+    static std::size_t look_back_octets(std::chrono::milliseconds duration) noexcept;
+    static std::unique_ptr<LookBack> make_look_back(std::chrono::milliseconds duration);
 
     const Clock clock_;
     Wakeup events_wakeup_;
@@ -108,7 +136,10 @@ class Engine {
     std::mutex mutex_;
     bool is_closed_ = false;
     std::unordered_map<SessionId, SessionEntry> sessions_;
-    std::unordered_map<TapId, RecordingEntry> recordings_;
+    std::unordered_map<RecordingId, RecordingEntry> recordings_;
+    std::vector<TapId> free_taps_;
+    std::uint32_t next_tap_ = static_cast<std::uint32_t>(TapId::kFirstRecording);
+    std::size_t look_back_octets_ = 0;
 
     // In the order in which they need each other; destroyed from the last to the first.
     std::unique_ptr<Flusher> flusher_;

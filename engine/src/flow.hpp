@@ -13,7 +13,9 @@ namespace engine {
 enum class Leg : std::uint8_t { kA, kB };  // kA: who offered first
 enum class Component : std::uint8_t { kRtp, kRtcp };
 enum class Side : std::uint8_t { kCaller, kCalled };  // of a recording; channel 0 and 1
-enum class TapId : std::uint64_t { kNone = 0 };       // the recording that a tap feeds; the caller's number
+
+// Where a tap's copies go: nowhere, into the session's own look-back, or to a recording (its place at the writer).
+enum class TapId : std::uint32_t { kNone = 0, kLookBack = 1, kFirstRecording = 2 };
 
 constexpr std::size_t index_of(Leg leg) noexcept { return static_cast<std::size_t>(leg); }
 constexpr std::size_t index_of(Component component) noexcept { return static_cast<std::size_t>(component); }
@@ -38,10 +40,13 @@ struct Flow {
     Side side = Side::kCaller;
 };
 
+enum class PacketKind : std::uint8_t { kRtp, kSenderReport };
+
 // A packet on its way from whoever moves packets to the spool. `datagram` is only lent.
 struct TappedPacket {
     TapId tap;
     Side side;
+    PacketKind kind = PacketKind::kRtp;
     Time arrival;
     Bytes datagram;
 };

@@ -14,7 +14,8 @@ namespace engine {
 
 namespace {
 
-constexpr std::chrono::seconds kInterval{1};  // what a power cut may cost
+// With the 400 ms of an open chunk and a drain of the rings, a power cut costs less than a second.
+constexpr std::chrono::milliseconds kInterval{400};
 
 }  // namespace
 

@@ -13,15 +13,15 @@
 
 namespace engine {
 
-// Forces what was written to spool files to the disk, once a second, in a thread of its own: a power cut then costs
-// about a second of audio, and a slow disk delays nobody. (Against kill -9 no flush is needed: the system has the
-// data.)
+// Forces what was written to recording files to the disk, every kInterval, in a thread of its own: a power cut then
+// costs less than a second of audio, and a slow disk delays nobody. (Against kill -9 no flush is needed: the system has
+// the data.)
 //
 // It flushes file systems (syncfs), not files: one journal commit for a thousand recordings instead of a thousand.
 // Limit: what other programs wrote to the same file system is flushed along.
 class Flusher {
   public:
-    // As long as one lives, its file system is flushed every second, and once more after it. Must not outlive the
+    // As long as one lives, its file system is flushed again and again, and once more after it. Must not outlive the
     // Flusher.
     class Watch {
       public:

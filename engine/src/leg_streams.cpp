@@ -16,6 +16,10 @@ void LegStreams::receive(const RtpHeader& header, std::size_t octets, std::uint3
     streams_[current_].receive(header, octets, clock_rate, now);
 }
 
+void LegStreams::pass_over_gap() noexcept {
+    for (std::size_t i = 0; i < count_; ++i) streams_[i].pass_over_gap();
+}
+
 std::size_t LegStreams::find(std::uint32_t ssrc) const noexcept {
     const auto known = streams();
     const auto match = std::find_if(known.begin(), known.end(), [ssrc](const Stream& s) { return s.ssrc() == ssrc; });

@@ -26,6 +26,7 @@ class LegStreams {
     };
 
     void receive(const RtpHeader& header, std::size_t octets, std::uint32_t clock_rate, Time now) noexcept;
+    void pass_over_gap() noexcept;  // what comes next does not count what went by unseen as lost
 
     Sums sums() const noexcept;
     std::uint64_t ssrc_changes() const noexcept { return ssrc_changes_; }

@@ -7,6 +7,7 @@ namespace {
 constexpr unsigned kVersion = 2;
 constexpr std::uint8_t kFirstRtcpType = 192;
 constexpr std::uint8_t kLastRtcpType = 223;
+constexpr std::uint8_t kSenderReportType = 200;
 
 }  // namespace
 
@@ -63,6 +64,19 @@ std::optional<RtcpHeader> read_rtcp(Bytes datagram) noexcept {
     if (!ssrc || *first >> 14 != kVersion || !claims_rtcp(datagram)) return std::nullopt;
     if (4 * (std::size_t{*words} + 1) > datagram.size()) return std::nullopt;
     return RtcpHeader{.ssrc = *ssrc, .packet_type = static_cast<std::uint8_t>(*first & 0xFF)};
+}
+
+std::optional<SenderReport> read_sender_report(Bytes datagram) noexcept {
+    const auto header = read_rtcp(datagram);
+    if (!header || header->packet_type != kSenderReportType) return std::nullopt;
+    ByteReader reader(datagram);
+    reader.skip(8);
+    const auto seconds = reader.read_u32();
+    const auto fraction = reader.read_u32();
+    const auto timestamp = reader.read_u32();
+    if (!timestamp) return std::nullopt;
+    return SenderReport{
+        .ssrc = header->ssrc, .ntp = std::uint64_t{*seconds} << 32 | *fraction, .timestamp = *timestamp};
 }
 
 bool claims_rtcp(Bytes datagram) noexcept {

@@ -55,6 +55,16 @@ struct RtcpHeader {
 // Nothing if the version is not 2, the type is no RTCP type, or the first packet is longer than the datagram.
 std::optional<RtcpHeader> read_rtcp(Bytes datagram) noexcept;
 
+// The sender info of a sender report (RFC 3550 section 6.4.1) that a datagram begins with.
+struct SenderReport {
+    std::uint32_t ssrc;
+    std::uint64_t ntp;
+    std::uint32_t timestamp;
+};
+
+// Nothing if the datagram begins with something else.
+std::optional<SenderReport> read_sender_report(Bytes datagram) noexcept;
+
 // Which of the two a datagram on a shared port claims to be: RFC 5761 section 4 gives 192 to 223 in the second octet to
 // RTCP.
 bool claims_rtcp(Bytes datagram) noexcept;

@@ -23,17 +23,45 @@ Time Relay::last_packet() const noexcept {
     return last;
 }
 
-void Relay::attach_tap(TapId tap, Leg caller) noexcept {
+void Relay::set_look_back(std::unique_ptr<LookBack> look_back) noexcept {
+    look_back_ = std::move(look_back);
+    choose_tap();
+}
+
+std::unique_ptr<LookBack> Relay::attach_tap(TapId tap, Leg caller, std::unique_ptr<LookBack> next) noexcept {
     tap_ = tap;
     caller_ = caller;
     tap_overflow_ = 0;
-    session_.set_tap(tap, caller);
+    is_paused_ = false;
+    next.swap(look_back_);
+    choose_tap();
+    return next;
+}
+
+void Relay::pause_tap() noexcept {
+    is_paused_ = true;
+    choose_tap();
+}
+
+void Relay::resume_tap() noexcept {
+    is_paused_ = false;
+    choose_tap();
 }
 
 std::uint64_t Relay::detach_tap() noexcept {
     tap_ = TapId::kNone;
-    session_.clear_tap();
+    choose_tap();
     return tap_overflow_;
+}
+
+void Relay::choose_tap() noexcept {
+    if (is_paused_) {
+        session_.clear_tap();
+    } else if (tap_ != TapId::kNone) {
+        session_.set_tap(tap_, caller_);
+    } else {
+        session_.set_tap(look_back_ ? TapId::kLookBack : TapId::kNone, Leg::kA);
+    }
 }
 
 }  // namespace engine

@@ -18,7 +18,7 @@ Verdict Session::receive_rtp(PortId port, const Address& source, Bytes datagram,
     if (decision == Latch::Decision::kForeign) return {.outcome = Verdict::Outcome::kForeign};
     from.streams.receive(*header, datagram.size(), from.clock_rates[header->payload_type], now);
     from.last_packet = now;
-    return deliver(port.leg, Component::kRtp, decision == Latch::Decision::kLearned);
+    return deliver(port.leg, Component::kRtp, decision == Latch::Decision::kLearned, true);
 }
 
 Verdict Session::receive_rtcp(PortId port, const Address& source, Bytes datagram, Time now) noexcept {
@@ -32,7 +32,8 @@ Verdict Session::receive_rtcp(PortId port, const Address& source, Bytes datagram
     if (decision == Latch::Decision::kForeign) return {.outcome = Verdict::Outcome::kForeign};
     ++from.counters.rtcp_packets;
     const bool is_rtp_port = port.component == Component::kRtp;
-    return deliver(port.leg, Component::kRtcp, is_rtp_port && decision == Latch::Decision::kLearned);
+    return deliver(port.leg, Component::kRtcp, is_rtp_port && decision == Latch::Decision::kLearned,
+                   read_sender_report(datagram).has_value());
 }
 
 Latch::Decision Session::judge(PortId port, const Address& source, std::uint32_t ssrc, Time now) noexcept {
@@ -43,13 +44,14 @@ Latch::Decision Session::judge(PortId port, const Address& source, std::uint32_t
     return decision;
 }
 
-Verdict Session::deliver(Leg from, Component component, bool is_learned) noexcept {
+Verdict Session::deliver(Leg from, Component component, bool is_learned, bool is_wanted) noexcept {
     const Flow& flow = this->flow(from, component);
     const bool is_deliverable = flow.to.is_sendable();
     if (!is_deliverable) ++state(flow.from.leg).counters.undeliverable;
     return {.outcome = is_deliverable ? Verdict::Outcome::kForward : Verdict::Outcome::kUndeliverable,
             .is_learned = is_learned,
-            .is_tapped = flow.tap != TapId::kNone,
+            .is_tapped = is_wanted && flow.tap != TapId::kNone,
+            .kind = component == Component::kRtp ? PacketKind::kRtp : PacketKind::kSenderReport,
             .flow = &flow};
 }
 
@@ -87,7 +89,7 @@ Flow Session::make_flow(Leg from, Component component) const noexcept {
     const Component port = is_rtp || to.rtcp_mux ? Component::kRtp : Component::kRtcp;
     return {.from = {opposite(from), port},
             .to = to.latches[index_of(port)].destination(),
-            .tap = is_rtp ? tap_ : TapId::kNone,
+            .tap = tap_,
             .side = from == caller_ ? Side::kCaller : Side::kCalled};
 }
 

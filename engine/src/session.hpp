@@ -18,8 +18,9 @@ struct Verdict {
     };
 
     Outcome outcome;
-    bool is_learned = false;     // the leg's RTP port hears from another address than before; tell whoever watches
-    bool is_tapped = false;      // a recording wants a copy
+    bool is_learned = false;  // the leg's RTP port hears from another address than before; tell whoever watches
+    bool is_tapped = false;   // a recording or the look-back wants a copy
+    PacketKind kind = PacketKind::kRtp;
     const Flow* flow = nullptr;  // for kForward and taps; valid until the session's next call
 };
 
@@ -31,8 +32,9 @@ struct Verdict {
 // RTCP passes. Each of the four ports has a latch of its own. Hold and direction are not looked at: what is sent is
 // relayed.
 //
-// A tap gets accepted RTP, not RTCP, of both legs, also what is undeliverable: a caller who speaks before the other
-// side's address is known is part of the call. One tap at a time.
+// A tap gets accepted RTP of both legs, also what is undeliverable: a caller who speaks before the other side's address
+// is known is part of the call. Of RTCP it gets sender reports, which tell the clocks of the two sides. One tap at a
+// time.
 class Session {
   public:
     Session() noexcept { refresh_flows(); }
@@ -54,7 +56,7 @@ class Session {
   private:
     Verdict receive_rtp(PortId port, const Address& source, Bytes datagram, Time now) noexcept;
     Verdict receive_rtcp(PortId port, const Address& source, Bytes datagram, Time now) noexcept;
-    Verdict deliver(Leg from, Component component, bool is_learned) noexcept;
+    Verdict deliver(Leg from, Component component, bool is_learned, bool is_wanted) noexcept;
     Latch::Decision judge(PortId port, const Address& source, std::uint32_t ssrc, Time now) noexcept;
     Flow make_flow(Leg from, Component component) const noexcept;
     void refresh_flows() noexcept;

@@ -1,13 +1,44 @@
 #include "spool_writer.hpp"
 
+#include <string_view>
 #include <utility>
 
+#include "little_endian.hpp"
 #include "thread.hpp"
 
 namespace engine {
 
-SpoolWriter::SpoolWriter(std::vector<TapRing*> rings, EventRing& events)
-    : rings_(std::move(rings)), events_(events), thread_(start_thread("spool-write", [this] { run(); })) {}
+namespace {
+
+constexpr std::string_view kBegin = R"({"event":"begin"})";
+
+template <class... Cases>
+struct Either : Cases... {
+    using Cases::operator()...;
+};
+template <class... Cases>
+Either(Cases...) -> Either<Cases...>;  // for compilers older than the standard that does without
+
+Bytes octets_of(std::string_view text) noexcept {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+Side other(Side side) noexcept { return side == Side::kCaller ? Side::kCalled : Side::kCaller; }
+
+// Without the padding that the header announces (RFC 3550 section 5.1), unless it cannot be true.
+Bytes payload_of(Bytes datagram, const RtpHeader& header) noexcept {
+    const Bytes payload = datagram.subspan(header.size);
+    if ((datagram[0] & 0x20) == 0 || payload.empty() || payload.back() > payload.size()) return payload;
+    return payload.first(payload.size() - payload.back());
+}
+
+}  // namespace
+
+SpoolWriter::SpoolWriter(std::vector<TapRing*> rings, EventRing& events, const Clock& clock)
+    : rings_(std::move(rings)),
+      events_(events),
+      clock_(clock),
+      thread_(start_thread("spool-write", [this] { run(); })) {}
 
 SpoolWriter::~SpoolWriter() {
     {
@@ -42,73 +73,109 @@ void SpoolWriter::run() {
         }
         orders.clear();
         for (TapRing* ring : rings_) drain(*ring, ring->head());
-        write_out();
+        for (const auto& recording : recordings_) {
+            if (!recording) continue;
+            if (is_stopping) recording->file.close_chunk();
+            recording->file.close_due(clock_.now());
+            tell_failure(*recording);
+        }
         tell_waiting();
     }
 }
 
 void SpoolWriter::carry_out(Order& order) {
     if (auto* recording = std::get_if<Begin>(&order.what)) return begin(order.tap, *recording);
-    const auto found = recordings_.find(order.tap);
-    if (found == recordings_.end()) return;
-    SpoolFile& file = found->second.file;
-    const bool was_dirty = file.is_dirty();
-    if (const auto* note = std::get_if<Note>(&order.what)) {
-        file.add_note(SpoolFile::FrameType::kEvent, note->side, order.time, note->json);
-        if (!was_dirty && file.is_dirty()) dirty_.push_back(order.tap);
-    } else if (const auto* finish_order = std::get_if<Finish>(&order.what)) {
-        file.add_note(SpoolFile::FrameType::kEnd, Side::kCaller, order.time, finish_order->json);
-        finish(order.tap, file, *finish_order);
+    Recording& recording = *recordings_[static_cast<std::size_t>(order.tap)];
+    const auto write_event = [&](Side side, Bytes json) {
+        recording.file.add_record(RecordCoder::Kind::kEvent, side, order.time, json);
+    };
+    std::visit(Either{[](const Begin&) {}, [&](const Note& note) { write_event(note.side, note.json); },
+                      [&](const Pause& pause) {
+                          write_event(Side::kCaller, pause.json);
+                          recording.file.close_chunk();
+                      },
+                      [&](const Resume& resume) {
+                          write_event(Side::kCaller, resume.json);
+                          recording.sides.pass_over_gap();
+                      },
+                      [&](const Rates& rates) { recording.sides.set_clock_rates(rates.side, rates.rates); },
+                      [&](const Finish& finish_order) { finish(order.tap, recording, order.time, finish_order); }},
+               order.what);
+}
+
+void SpoolWriter::begin(TapId tap, Begin& order) {
+    const auto place = static_cast<std::size_t>(tap);
+    if (recordings_.size() <= place) recordings_.resize(place + 1);
+    recordings_[place].reset(
+        new Recording{order.recording, std::move(order.file), std::move(order.watch), std::move(order.sides)});
+    count_.fetch_add(1, std::memory_order_relaxed);
+    take_look_back(*recordings_[place], order);
+}
+
+void SpoolWriter::take_look_back(Recording& recording, Begin& order) {
+    bool is_marked = false;
+    const auto mark = [&] {
+        if (!std::exchange(is_marked, true)) {
+            recording.file.add_record(RecordCoder::Kind::kEvent, Side::kCaller, order.asked, octets_of(kBegin));
+        }
+    };
+    if (order.look_back) {
+        order.look_back->drain([&](const TappedPacket& packet) {
+            if (packet.arrival < order.since) return;
+            if (packet.arrival >= order.asked) mark();
+            take(recording, order.is_called_first ? other(packet.side) : packet.side, packet);
+        });
+        order.look_back.reset();
     }
+    mark();
 }
 
-void SpoolWriter::begin(TapId tap, Begin& recording) {
-    recordings_.emplace(tap, std::move(recording));
-    count_.store(recordings_.size(), std::memory_order_relaxed);
-}
-
-void SpoolWriter::finish(TapId tap, SpoolFile& file, const Finish& order) {
-    write_out(tap, file);
+void SpoolWriter::finish(TapId tap, Recording& recording, Time time, const Finish& order) {
+    const std::string end = R"({"reason":)" + order.reason + R"(,"tap_overflow":)" + std::to_string(order.overflow) +
+                            R"(,"sides":)" + recording.sides.json() + "}";
+    recording.file.add_record(RecordCoder::Kind::kEnd, Side::kCaller, time, octets_of(end));
+    recording.file.finish(time, order.reason);
+    tell_failure(recording);
     tell({.kind = Event::Kind::kRecordingClosed,
-          .subject = static_cast<std::uint64_t>(tap),
-          .packets = file.packets(),
-          .octets = file.octets(),
+          .subject = static_cast<std::uint64_t>(recording.id),
+          .packets = recording.file.packets(),
+          .octets = recording.file.octets(),
           .overflow = order.overflow,
-          .error = file.error()});
-    recordings_.erase(tap);
-    count_.store(recordings_.size(), std::memory_order_relaxed);
+          .error = recording.file.error()});
+    recordings_[static_cast<std::size_t>(tap)].reset();
+    count_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void SpoolWriter::drain(TapRing& ring, std::uint64_t end) {
     bool is_done = false;
     while (!is_done) {
-        is_done = ring.drain(end, kMaxPending, [this](const TappedPacket& packet) { take(packet); });
-        if (pending_ >= kMaxPending) write_out();
+        is_done = ring.drain(end, kDrainStep, [this](const TappedPacket& packet) {
+            take(*recordings_[static_cast<std::size_t>(packet.tap)], packet.side, packet);
+        });
     }
 }
 
-void SpoolWriter::take(const TappedPacket& packet) {
-    const auto found = recordings_.find(packet.tap);
-    if (found == recordings_.end()) return;
-    SpoolFile& file = found->second.file;
-    const bool was_dirty = file.is_dirty();
-    file.add_packet(packet);
-    if (!was_dirty && file.is_dirty()) dirty_.push_back(packet.tap);
-    pending_ += packet.datagram.size();
+void SpoolWriter::take(Recording& recording, Side side, const TappedPacket& packet) {
+    if (packet.kind == PacketKind::kSenderReport) {
+        const auto report = read_sender_report(packet.datagram);
+        if (!report) return;
+        std::array<std::uint8_t, 16> octets;
+        store_little_endian(octets.data(), report->ssrc);
+        store_little_endian(octets.data() + 4, report->ntp);
+        store_little_endian(octets.data() + 12, report->timestamp);
+        return recording.file.add_record(RecordCoder::Kind::kSenderReport, side, packet.arrival, octets);
+    }
+    const auto header = read_rtp(packet.datagram);
+    if (!header) return;
+    recording.sides.receive(side, *header, packet.datagram.size(), packet.arrival);
+    recording.file.add_packet(side, *header, payload_of(packet.datagram, *header), packet.arrival);
 }
 
-void SpoolWriter::write_out() {
-    for (const TapId tap : dirty_) {
-        if (const auto found = recordings_.find(tap); found != recordings_.end()) write_out(tap, found->second.file);
-    }
-    dirty_.clear();
-    pending_ = 0;
-}
-
-void SpoolWriter::write_out(TapId tap, SpoolFile& file) {
-    if (const int error = file.write_out(); error != 0) {
-        tell({.kind = Event::Kind::kRecordingFailed, .subject = static_cast<std::uint64_t>(tap), .error = error});
-    }
+void SpoolWriter::tell_failure(Recording& recording) {
+    if (recording.file.error() == 0 || std::exchange(recording.is_failure_told, true)) return;
+    tell({.kind = Event::Kind::kRecordingFailed,
+          .subject = static_cast<std::uint64_t>(recording.id),
+          .error = recording.file.error()});
 }
 
 void SpoolWriter::tell(const Event& event) {

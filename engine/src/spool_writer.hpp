@@ -1,46 +1,68 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "event_ring.hpp"
 #include "flusher.hpp"
-#include "spool_file.hpp"
+#include "look_back.hpp"
+#include "recorded_sides.hpp"
+#include "sasf_file.hpp"
 #include "tap_ring.hpp"
 
 namespace engine {
 
-// The consumer of all taps: one thread that empties the rings into spool files. It is the only thread that a slow or
-// dead disk can stop; the rings then fill and the producers count what does not fit.
+enum class RecordingId : std::uint64_t {};  // the caller's number
+
+// The consumer of all taps: one thread that empties the rings into recording files. It is the only thread that a slow
+// or dead disk can stop; the rings then fill and the producers count what does not fit.
 //
-// Orders name a position in a ring, and are carried out behind the packets before it and ahead of those after it. So a
-// note in the file stands exactly where it belongs, and END behind the last packet.
+// Orders name a position in a ring, and are carried out behind the packets before it and ahead of those after it. So an
+// event in the file stands exactly where it belongs, and END behind the last packet.
 //
-// Limits: kDrainInterval is what kill -9 costs, on top of one drain. At most kMaxPending octets wait in memory for one
-// round of writes. An error of the disk ends the recording that met it and no other.
+// Limits: kDrainInterval, on top of what a chunk spans, is what kill -9 costs. A ring is emptied in steps of
+// kDrainStep, so that its producer soon finds room. An error of the disk ends the recording that met it and no other.
 class SpoolWriter {
   public:
     static constexpr std::chrono::milliseconds kDrainInterval{50};
-    static constexpr std::size_t kMaxPending = 4 << 20;  // a second of 1800 two-way G.711 calls
+    static constexpr std::size_t kDrainStep = 256 << 10;
 
     struct Begin {
-        SpoolFile file;
+        RecordingId recording;
+        SasfFile file;
         Flusher::Watch watch;
+        RecordedSides sides;
+        std::unique_ptr<LookBack> look_back;
+        Time since;            // what is older is left out of the look-back
+        Time asked;            // when the recording was asked for
+        bool is_called_first;  // the look-back has leg A for the caller, and it was called
     };
     struct Note {
         Side side;
         std::vector<std::uint8_t> json;
     };
-    struct Finish {
+    struct Pause {
         std::vector<std::uint8_t> json;
+    };
+    struct Resume {
+        std::vector<std::uint8_t> json;
+    };
+    struct Rates {
+        Side side;
+        ClockRates rates;
+    };
+    struct Finish {
+        std::string reason;  // JSON
         std::uint64_t overflow;
     };
     struct Order {
@@ -48,10 +70,10 @@ class SpoolWriter {
         TapRing* ring;
         std::uint64_t position;
         Time time;
-        std::variant<Begin, Note, Finish> what;
+        std::variant<Begin, Note, Pause, Resume, Rates, Finish> what;
     };
 
-    SpoolWriter(std::vector<TapRing*> rings, EventRing& events);
+    SpoolWriter(std::vector<TapRing*> rings, EventRing& events, const Clock& clock);
     ~SpoolWriter();  // empties the rings; recordings that were not finished stay without END
     SpoolWriter(const SpoolWriter&) = delete;
     SpoolWriter& operator=(const SpoolWriter&) = delete;
@@ -60,19 +82,28 @@ class SpoolWriter {
     std::uint64_t recordings() const noexcept { return count_.load(std::memory_order_relaxed); }
 
   private:
+    struct Recording {
+        RecordingId id;
+        SasfFile file;
+        Flusher::Watch watch;
+        RecordedSides sides;
+        bool is_failure_told = false;
+    };
+
     void run();
     void carry_out(Order& order);
-    void begin(TapId tap, Begin& recording);
-    void finish(TapId tap, SpoolFile& file, const Finish& order);
+    void begin(TapId tap, Begin& order);
+    void take_look_back(Recording& recording, Begin& order);
+    void finish(TapId tap, Recording& recording, Time time, const Finish& order);
     void drain(TapRing& ring, std::uint64_t end);
-    void take(const TappedPacket& packet);
-    void write_out();
-    void write_out(TapId tap, SpoolFile& file);
+    static void take(Recording& recording, Side side, const TappedPacket& packet);
+    void tell_failure(Recording& recording);
     void tell(const Event& event);
     void tell_waiting();
 
     std::vector<TapRing*> rings_;
     EventRing& events_;
+    const Clock& clock_;
 
     std::mutex mutex_;
     std::condition_variable posted_;
@@ -80,10 +111,8 @@ class SpoolWriter {
     bool is_stopping_ = false;
 
     // The thread's own.
-    std::unordered_map<TapId, Begin> recordings_;
-    std::vector<TapId> dirty_;
-    std::size_t pending_ = 0;
-    std::deque<Event> waiting_events_;  // the ring was full; none of these may be lost
+    std::vector<std::unique_ptr<Recording>> recordings_;  // by TapId
+    std::deque<Event> waiting_events_;                    // the ring was full; none of these may be lost
     std::atomic<std::uint64_t> count_{0};
     std::thread thread_;
 };

@@ -28,6 +28,7 @@ void Stream::receive(const RtpHeader& header, std::size_t octets, std::uint32_t 
     ++packets_;
     octets_ += octets;
     last_packet_ = now;
+    if (has_gap_) begin_behind_gap(header.sequence);
     switch (place(header.sequence)) {
         case Place::kNew:
             ++received_;
@@ -86,6 +87,17 @@ void Stream::restart(std::uint16_t sequence) noexcept {
     base_ = highest_ - 1;  // the packet that announced the jump belongs to the new count
     recent_ = 0b11;
     received_ = 1;  // and so is received; the present one is counted by the caller
+}
+
+void Stream::begin_behind_gap(std::uint16_t sequence) noexcept {
+    lost_before_ = lost();
+    has_gap_ = false;
+    has_bad_sequence_ = false;
+    has_transit_ = false;
+    highest_ = kFirstCycle + sequence - 1;
+    base_ = highest_ + 1;
+    recent_ = 0;
+    received_ = 0;
 }
 
 std::uint64_t Stream::lost() const noexcept {

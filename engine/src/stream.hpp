@@ -24,6 +24,9 @@ class Stream {
     // The clock rate is the one of the packet's payload type: it may change within a stream.
     void receive(const RtpHeader& header, std::size_t octets, std::uint32_t clock_rate, Time now) noexcept;
 
+    // Packets went by unseen: the next one begins a new count, in which they are not lost.
+    void pass_over_gap() noexcept { has_gap_ = true; }
+
     std::uint32_t ssrc() const noexcept { return ssrc_; }
     std::uint8_t payload_type() const noexcept { return payload_type_; }
     std::uint32_t clock_rate() const noexcept { return clock_rate_; }
@@ -42,6 +45,7 @@ class Stream {
     Place place(std::uint16_t sequence) noexcept;
     Place place_behind(std::uint16_t distance) noexcept;
     void restart(std::uint16_t sequence) noexcept;
+    void begin_behind_gap(std::uint16_t sequence) noexcept;
     void update_jitter(const RtpHeader& header, std::uint32_t clock_rate, Time now) noexcept;
 
     std::uint32_t ssrc_ = 0;
@@ -49,6 +53,7 @@ class Stream {
     std::uint8_t payload_type_ = 0;
     bool has_transit_ = false;
     bool has_bad_sequence_ = false;
+    bool has_gap_ = false;
     std::uint16_t bad_sequence_ = 0;  // the next one that would prove a jump
     std::uint64_t highest_ = 0;       // highest sequence number, extended by cycles
     std::uint64_t base_ = 0;          // the first of the present count

@@ -37,6 +37,7 @@ bool TapRing::put(const TappedPacket& packet) noexcept {
     }
     const Record record{.size = static_cast<std::uint32_t>(packet.datagram.size()),
                         .side = packet.side,
+                        .kind = packet.kind,
                         .tap = packet.tap,
                         .arrival = packet.arrival};
     std::memcpy(at(head), &record, sizeof record);
@@ -48,6 +49,12 @@ bool TapRing::put(const TappedPacket& packet) noexcept {
 unsigned TapRing::fill_permille() const noexcept {
     const std::uint64_t tail = tail_.load(std::memory_order_acquire);  // before head, which is never behind it
     return static_cast<unsigned>((head() - tail) * 1000 / bytes_);
+}
+
+std::optional<TappedPacket> TapRing::oldest() const noexcept {
+    const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail == head()) return std::nullopt;
+    return packet_at(skip_to_record(tail));
 }
 
 std::uint32_t TapRing::size_at(std::uint64_t position) const noexcept {
@@ -65,6 +72,7 @@ TappedPacket TapRing::packet_at(std::uint64_t position) const noexcept {
     std::memcpy(&record, at(position), sizeof record);
     return {.tap = record.tap,
             .side = record.side,
+            .kind = record.kind,
             .arrival = record.arrival,
             .datagram = {at(position) + sizeof record, record.size}};
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <optional>
 
 #include "flow.hpp"
 
@@ -12,7 +13,7 @@ namespace engine {
 // Takes copies of packets from one thread that must never wait to one thread that may: a ring of octets without locks,
 // for a single producer and a single consumer.
 //
-//    record:  u32 size of the datagram | u8 side | pad | u64 tap | i64 arrival | datagram, padded to 8 octets
+//    record:  u32 size of the datagram | u8 side | u8 kind | pad | u32 tap | pad | i64 arrival | datagram, padded to 8
 //
 // Positions count octets since the ring was made and never wrap within the life of an engine (2^64); so a position
 // names a moment: what was put before it and what after.
@@ -47,14 +48,19 @@ class TapRing {
         return at >= end;
     }
 
+    // Consumer: the oldest packet, if there is one.
+    std::optional<TappedPacket> oldest() const noexcept;
+
     // Any thread: behind the newest packet.
     std::uint64_t head() const noexcept { return head_.load(std::memory_order_acquire); }
     unsigned fill_permille() const noexcept;
+    std::size_t size() const noexcept { return bytes_; }
 
   private:
     struct Record {
         std::uint32_t size;  // kPadding: the rest of the ring up to its end is unused
         Side side;
+        PacketKind kind;
         TapId tap;
         Time arrival;
     };

@@ -94,10 +94,7 @@ void Worker::handle(Relay::Port& port, std::size_t i, Time now) noexcept {
     const Verdict verdict = relay.session().receive(port.id, batch_.source(i), datagram, now);
     add(counters_.packets, 1);
     add(counters_.octets, datagram.size());
-    if (verdict.is_tapped && !tap_.put({verdict.flow->tap, verdict.flow->side, now, datagram})) {
-        relay.count_tap_overflow();
-        add(counters_.tap_overflow, 1);
-    }
+    if (verdict.is_tapped) copy(relay, verdict, datagram, now);
     if (verdict.outcome == Verdict::Outcome::kForward) {
         if (verdict.flow->from != queued_from_) flush(relay);
         queued_from_ = verdict.flow->from;
@@ -106,6 +103,18 @@ void Worker::handle(Relay::Port& port, std::size_t i, Time now) noexcept {
         add(counters_.dropped, 1);
     }
     if (verdict.is_learned) tell_latched(relay, port.id.leg, batch_.source(i));
+}
+
+void Worker::copy(Relay& relay, const Verdict& verdict, Bytes datagram, Time now) noexcept {
+    const TappedPacket packet{.tap = verdict.flow->tap,
+                              .side = verdict.flow->side,
+                              .kind = verdict.kind,
+                              .arrival = now,
+                              .datagram = datagram};
+    if (packet.tap == TapId::kLookBack) return relay.look_back()->put(packet);
+    if (tap_.put(packet)) return;
+    relay.count_tap_overflow();
+    add(counters_.tap_overflow, 1);
 }
 
 void Worker::tell_latched(const Relay& relay, Leg leg, const Address& source) noexcept {

@@ -71,6 +71,7 @@ class Worker {
     bool run_tasks();  // returns whether to stop
     void pump(Relay::Port& port) noexcept;
     void handle(Relay::Port& port, std::size_t i, Time now) noexcept;
+    void copy(Relay& relay, const Verdict& verdict, Bytes datagram, Time now) noexcept;
     void tell_latched(const Relay& relay, Leg leg, const Address& source) noexcept;
     void flush(Relay& relay) noexcept;
 

@@ -39,6 +39,12 @@ inline Datagram rtcp(std::uint32_t ssrc = 0x11223344) {
     return datagram;
 }
 
+inline Datagram sender_report(std::uint32_t ssrc = 0x11223344) {
+    Datagram datagram{0x80, 200, 0, 6};
+    for (const std::uint32_t word : {ssrc, 0xE0000000U, 0x80000000U, 160U, 1U, 160U}) put_u32(datagram, word);
+    return datagram;
+}
+
 inline Address at(const char* ip, std::uint16_t port) { return Address::parse(ip, port).value(); }
 
 constexpr Time kStart{std::chrono::seconds(1'700'000'000)};

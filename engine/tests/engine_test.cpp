@@ -37,6 +37,20 @@ std::string temporary_folder() {
     return mkdtemp(pattern.data()) == nullptr ? std::string() : pattern;
 }
 
+// A recording numbered one above its session. The head needs no meaning here, only room for a signature.
+RecordingRequest request(std::uint16_t call, const std::string& path, bool is_encrypted) {
+    const std::array<std::uint8_t, Secret::kSize> key{1, 2, 3};
+    return {.session = SessionId{call},
+            .recording = RecordingId{call + 1U},
+            .path = path,
+            .opening = {.head = std::vector<std::uint8_t>(200),
+                        .keybox = {},
+                        .key = is_encrypted ? std::optional<Secret>(key) : std::nullopt,
+                        .signing_key = Secret(key)},
+            .meta = {'{', '}'},
+            .created = std::chrono::system_clock::now()};
+}
+
 // Waits, for five seconds at most, until all recordings are closed.
 std::vector<Event> closed_recordings(Engine& engine, std::size_t count) {
     std::vector<Event> closed;
@@ -60,7 +74,7 @@ TEST("sessions are opened, recorded, paused, asked and closed while packets pass
     for (std::uint16_t call = 0; call < kCalls; ++call) {
         engine.open_session(SessionId{call}, port_a(call), port_b(call), 46);
         engine.set_remote(SessionId{call}, Leg::kA, {.rtp = kPhone, .rtcp = kPhone}, {});
-        engine.start_recording(SessionId{call}, TapId{call + 1U}, folder + "/" + std::to_string(call), {}, Leg::kA);
+        engine.start_recording(request(call, folder + "/" + std::to_string(call), call % 2 == 0));
     }
     std::thread talk([&phone] {
         for (std::uint16_t i = 0; i < kPackets; ++i) {
@@ -69,9 +83,10 @@ TEST("sessions are opened, recorded, paused, asked and closed while packets pass
         }
     });
     for (int round = 0; round < 20; ++round) {
-        engine.pause_recording(TapId{1}, {});
+        engine.pause_recording(RecordingId{2}, {});
         engine.snapshot(SessionId{1});
-        engine.resume_recording(TapId{1}, {});
+        engine.set_look_back(SessionId{2}, milliseconds(1000 * (round % 2)));
+        engine.resume_recording(RecordingId{2}, {});
         engine.totals();
         engine.silent_sessions(milliseconds(1));
     }
@@ -79,14 +94,14 @@ TEST("sessions are opened, recorded, paused, asked and closed while packets pass
     std::this_thread::sleep_for(milliseconds(20));
     for (std::uint16_t call = 0; call < kCalls; ++call) {
         CHECK(engine.snapshot(SessionId{call}).session.leg(Leg::kA).streams.sums().packets == kPackets);
-        engine.finish_recording(TapId{call + 1U}, {});
+        engine.finish_recording(RecordingId{call + 1U}, "\"stopped\"");
         engine.close_session(SessionId{call});
     }
     const auto closed = closed_recordings(engine, kCalls);
     CHECK(closed.size() == kCalls);
     for (const Event& event : closed) {
         CHECK(event.error == 0 && event.overflow == 0);
-        CHECK(event.subject == 1 || event.packets[0] == kPackets);
+        CHECK(event.subject == 2 || event.packets[0] == kPackets);
     }
     engine.close();
     std::filesystem::remove_all(folder);
@@ -98,7 +113,7 @@ TEST("an engine can be closed while sessions, recordings and packets are in flig
     for (int round = 0; round < 5; ++round) {
         Engine engine(1, TapRing::kMinBytes);
         engine.open_session(SessionId{1}, port_a(0), port_b(0), 46);
-        engine.start_recording(SessionId{1}, TapId{1}, folder + "/" + std::to_string(round), {}, Leg::kA);
+        engine.start_recording(request(1, folder + "/" + std::to_string(round), round % 2 == 0));
         for (std::uint16_t i = 0; i < 50; ++i) send(phone, rtp({.sequence = i}), port_a(0));
         engine.close();
         engine.poll();

@@ -39,7 +39,9 @@ void receive(Session& session, PortId port, const Address& source, Bytes datagra
         verdict.outcome == Verdict::Outcome::kForward || verdict.outcome == Verdict::Outcome::kUndeliverable;
     require(!is_media || read_rtp(datagram) || read_rtcp(datagram));
     require(is_media == (verdict.flow != nullptr));
-    require(!verdict.is_tapped || (is_media && read_rtp(datagram) && !claims_rtcp(datagram)));
+    require(!verdict.is_tapped || verdict.kind == PacketKind::kSenderReport ||
+            (is_media && read_rtp(datagram) && !claims_rtcp(datagram)));
+    require(!verdict.is_tapped || verdict.kind == PacketKind::kRtp || read_sender_report(datagram));
     if (verdict.outcome == Verdict::Outcome::kForward) require(verdict.flow->to.is_sendable());
     for (const Leg leg : kLegs) {
         for (const Stream& stream : session.leg(leg).streams.streams()) {

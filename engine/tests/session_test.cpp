@@ -93,13 +93,15 @@ TEST("without the other side's address a packet is undeliverable, counted there,
     CHECK(session.leg(Leg::kB).counters.undeliverable == 1);
 }
 
-TEST("a tap gets RTP of both sides, the caller's first, and no RTCP") {
+TEST("a tap gets RTP and sender reports of both sides, the caller's first, and no other RTCP") {
     Session session = call();
     session.set_tap(TapId{7}, Leg::kA);
     CHECK(session.receive(kRtpA, kPhoneA, rtp({}), kStart).flow->side == Side::kCaller);
     CHECK(session.receive(kRtpB, kPhoneB, rtp({}), kStart).flow->side == Side::kCalled);
     CHECK(!session.receive(kRtcpA, kPhoneARtcp, rtcp(), kStart).is_tapped);
     CHECK(!session.receive(kRtpA, kPhoneA, rtcp(), kStart).is_tapped);
+    const Verdict report = session.receive(kRtcpA, kPhoneARtcp, sender_report(), kStart);
+    CHECK(report.is_tapped && report.kind == PacketKind::kSenderReport && report.flow->side == Side::kCaller);
     session.set_tap(TapId{7}, Leg::kB);
     CHECK(session.receive(kRtpA, kPhoneA, rtp({}), kStart).flow->side == Side::kCalled);
     session.clear_tap();

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kNoLimit = ~std::size_t{0} / 2;
 
-TappedPacket packet(const Datagram& datagram, std::uint64_t tap = 1) {
+TappedPacket packet(const Datagram& datagram, std::uint32_t tap = 1) {
     return {.tap = TapId{tap}, .side = Side::kCalled, .arrival = kStart, .datagram = datagram};
 }
 
@@ -67,14 +67,14 @@ TEST("a drain that is bounded in octets says that it did not reach the end") {
 
 TEST("two threads pass packets of all sizes round the ring without loss or damage") {
     TapRing ring(TapRing::kMinBytes);
-    constexpr std::uint64_t kPackets = 100'000;
+    constexpr std::uint32_t kPackets = 100'000;
     std::thread producer([&ring] {
-        for (std::uint64_t i = 0; i < kPackets; ++i) {
+        for (std::uint32_t i = 0; i < kPackets; ++i) {
             const Datagram datagram(i * 7919 % 1500, static_cast<std::uint8_t>(i));
             while (!ring.put(packet(datagram, i + 1))) std::this_thread::yield();
         }
     });
-    std::uint64_t next = 0;
+    std::uint32_t next = 0;
     bool is_intact = true;
     while (next < kPackets) {
         ring.drain(ring.head(), kNoLimit, [&](const TappedPacket& got) {

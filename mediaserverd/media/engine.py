@@ -1,7 +1,8 @@
 """The packet engine as the media server sees it: sessions of two legs, relayed by native threads, and their taps.
 
 Responsible for types: frozen values in, frozen values out. Not responsible for ports (``ports``), for what a call is
-(``sessions``) or for what a spool file means (``spool``). Nothing else imports the native module.
+(``sessions``), for how a recording's file begins (``protocol.sasf.opening``) or what is in it. Nothing else imports the
+native module.
 
 Every method is safe from any thread and takes well under a millisecond, but for ``start_recording``: it creates a file,
 so call it from an executor thread, because a sick disk may hold it.
@@ -17,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, assert_never
 
 from mediaserverd.media import _engine
+from mediaserverd.protocol.sasf.opening import Opening
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -28,6 +30,7 @@ TAP_RING_BYTES = (
 T = TypeVar("T", bound="DataclassInstance")
 Endpoint = tuple[str, int]
 LegIndex = Literal[0, 1]  # 0: leg A, who offered first; 1: leg B
+PauseMode = Literal["mask", "omit"]
 Latching = Literal["symmetric", "asymmetric", "strict"]
 
 _LATCHING: dict[Latching, _engine.Latching] = {
@@ -116,7 +119,7 @@ class Latched:
 
 @dataclass(frozen=True, slots=True)
 class RecordingFailed:
-    """The spool file could not be written. The call goes on; ``stop_recording`` is still due."""
+    """The file could not be written. The call goes on; ``stop_recording`` is still due."""
 
     recording: int
     error: int  # errno
@@ -124,7 +127,10 @@ class RecordingFailed:
 
 @dataclass(frozen=True, slots=True)
 class RecordingClosed:
-    """A stopped recording is complete in its file, unless ``error`` (errno) says what went wrong."""
+    """A stopped recording is complete in its file and sealed, unless ``error`` (errno) says what went wrong.
+
+    ``overflow``: packets that found no room in the tap, because the disk stalled.
+    """
 
     recording: int
     packets: tuple[int, int]  # caller, called
@@ -153,7 +159,7 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Ends sessions and threads. A recording that was not stopped keeps what was received, without an END frame."""
+        """Ends sessions and threads. A recording that was not stopped keeps what was received, without END and SEAL."""
         self._native.close()
 
     def fileno(self) -> int:
@@ -198,27 +204,70 @@ class Engine:
     def totals(self) -> Totals:
         return _frozen(Totals, self._native.totals())
 
-    def start_recording(
-        self, session: int, recording: int, path: Path, meta: Mapping[str, Any], *, caller_leg: LegIndex = 0
-    ) -> None:
-        """Creates the spool file and begins to copy packets. OSError: the file cannot be made (it must not exist)."""
-        self._native.start_recording(session, recording, str(path), _json(meta), caller_leg)
+    def set_look_back(self, session: int, milliseconds: int) -> None:
+        """Keeps the last ``milliseconds`` (at most 60000) of the session in memory while it is not recorded.
 
-    def pause_recording(self, recording: int, **details: Any) -> None:
-        """After it returns no packet is copied; ``details`` are kept in the file's event."""
-        self._native.pause_recording(recording, _json({"event": "pause", **details}))
+        0 forgets what was kept. What is heard in a pause of a recording is never kept; a recording that is stopped in a
+        pause leaves the look-back silent until the next one, or until it is set to 0 and back. OSError (ENOMEM): the
+        look-backs of all sessions together are too long (1 GiB).
+        """
+        self._native.set_look_back(session, milliseconds)
+
+    def look_back_held_ms(self, session: int) -> int:
+        """How far back the session can be heard now: what a file's ``created_ns`` may be earlier than now."""
+        return int(self._native.look_back_held_s(session) * 1000)
+
+    def start_recording(
+        self,
+        session: int,
+        recording: int,
+        path: Path,
+        opening: Opening,
+        key: bytes | None,
+        signing_key: bytes,
+        meta: Mapping[str, Any],
+        *,
+        caller_leg: LegIndex = 0,
+        pre_record_ms: int = 0,
+    ) -> None:
+        """Creates the SASF file and begins to copy packets. OSError: the file cannot be made (it must not exist).
+
+        ``key``: of the file, None in suite ``clear``; ``signing_key``: the 32 bytes of the Ed25519 private key. The
+        file's time 0 is its header's ``created_ns``. What the look-back has heard since then, but ``pre_record_ms``
+        from now at most, comes into the file, ahead of its event ``begin``.
+        """
+        self._native.start_recording(
+            session,
+            recording,
+            str(path),
+            opening.head,
+            opening.keybox,
+            key,
+            signing_key,
+            _json(meta),
+            opening.header.created_ns,
+            caller_leg,
+            pre_record_ms,
+        )
+
+    def pause_recording(
+        self, recording: int, *, mode: PauseMode = "mask", secure: bool = False, by: str | None = None
+    ) -> None:
+        """After it returns no packet is copied, to the recording or the look-back. The details are for the file."""
+        who = {} if by is None else {"by": by}
+        self._native.pause_recording(recording, _json({"event": "pause", "mode": mode, "secure": secure, **who}))
 
     def resume_recording(self, recording: int, **details: Any) -> None:
+        """``details``: ``by`` whom, or the ``reason``."""
         self._native.resume_recording(recording, _json({"event": "resume", **details}))
 
     def write_event(self, recording: int, side: LegIndex, event: Mapping[str, Any]) -> None:
-        """Puts an EVENT frame behind the packets received so far. ``side``: 0 caller, 1 called."""
+        """Puts an event behind the packets received so far. ``side``: 0 caller, 1 called."""
         self._native.write_event(recording, side, _json(event))
 
     def stop_recording(self, recording: int, reason: str) -> None:
         """Ends the file behind the packets received so far; ``RecordingClosed`` tells when it is complete."""
-        overflow = self._native.detach_recording(recording)
-        self._native.finish_recording(recording, _json({"reason": reason, "tap_overflow": overflow}))
+        self._native.finish_recording(recording, json.dumps(reason))
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

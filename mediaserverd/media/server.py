@@ -17,6 +17,7 @@ import structlog
 from mediaserverd.media import metrics, retrieval
 from mediaserverd.media.commands import Commands
 from mediaserverd.media.engine import Engine, Latched, RecordingClosed, RecordingFailed, Totals
+from mediaserverd.media.identity import ensure_identity
 from mediaserverd.media.load import Load, LoadMeter
 from mediaserverd.media.ng_door import UdpDoor, WebSocketDoor
 from mediaserverd.media.offers import Offers
@@ -109,7 +110,14 @@ class MediaServer:
 
     def _start_engine(self) -> None:
         self._engine = Engine(self.settings.workers)
-        self._taps = Taps(self._engine, self._recordings, self.settings.disk_floor_bytes, self._recording_failed)
+        self._taps = Taps(
+            self._engine,
+            self._recordings,
+            ensure_identity(self.settings.identity_file),
+            self.settings.name,
+            self.settings.disk_floor_bytes,
+            self._recording_failed,
+        )
         self._stack.callback(self._engine.close)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._engine.fileno(), self._take_engine_events)

@@ -1,4 +1,6 @@
-"""The spool file of a recording, as in docs/wire.md: reads what the engine wrote, up to where it ends or breaks.
+"""The spool file of a recording: reads what the engine wrote (SASF), up to where it ends or breaks.
+
+Files of the version before, which was a format of its own, are read too.
 
 Not responsible for writing (the engine's tap does), nor for what the packets sound like (``timeline``, ``wav``).
 """
@@ -18,6 +20,13 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mediaserverd.protocol.sasf import contents as contents_
+from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND
+from mediaserverd.protocol.sasf.faults import SasfError
+from mediaserverd.protocol.sasf.reader import SasfReader
+
+SASF_MAGIC: Final = b"SASF"
+NS_PER_UNIT: Final = 10**9 // UNITS_PER_SECOND
 MAGIC: Final = b"MSDSPOOL"
 VERSION: Final = 1
 PREAMBLE: Final = struct.Struct("<8sHHI")
@@ -107,6 +116,8 @@ def read(path: Path) -> Spool:
     except ValueError as fault:  # an empty file cannot be mapped
         raise SpoolError(f"{path.name} is empty") from fault
     view = data.data
+    if bytes(view[: len(SASF_MAGIC)]) == SASF_MAGIC:
+        return _from_sasf(data, path.name)
     if len(view) < PREAMBLE.size or PREAMBLE.unpack_from(view, 0)[:2] != (MAGIC, VERSION):
         raise SpoolError(f"{path.name} does not begin like a spool file of version {VERSION}")
     return _Scan(view).spool(data, path.name)
@@ -116,6 +127,8 @@ def read_meta(path: Path) -> Mapping[str, Any]:
     """The META frame alone. Raises SpoolError like ``read``."""
     with path.open("rb") as file:
         data = file.read(PREAMBLE.size + FRAME_HEADER.size)
+        if data[: len(SASF_MAGIC)] == SASF_MAGIC:
+            return read(path).meta
         if len(data) < PREAMBLE.size + FRAME_HEADER.size or data[: len(MAGIC)] != MAGIC:
             raise SpoolError(f"{path.name} does not begin like a spool file of version {VERSION}")
         magic, kind, _, length = FRAME_HEADER.unpack_from(data, PREAMBLE.size)
@@ -126,6 +139,39 @@ def read_meta(path: Path) -> Mapping[str, Any]:
         return _object(memoryview(payload))
     except ValueError as fault:
         raise SpoolError(f"{path.name} breaks off before its META frame is complete") from fault
+
+
+def _from_sasf(data: Bytes, name: str) -> Spool:
+    """In the units of this reader: nanoseconds of Unix time."""
+    try:
+        reader = SasfReader(data.data)
+        contents = reader.contents()
+    except SasfError as fault:
+        raise SpoolError(f"{name}: {fault}") from fault
+    header = reader.header
+
+    def event(of: contents_.Event) -> Event:
+        return Event(header.created_ns + of.at * NS_PER_UNIT, of.side, of.body)
+
+    packets = contents.packets
+    meta = {**contents.meta, "started_ns": header.created_ns, "recording_id": header.recording_id}
+    return Spool(
+        meta={**meta, "segment": header.segment, "call_id": header.call_id},
+        packets=Packets(
+            side=packets.side,
+            arrival_ns=header.created_ns + packets.arrival * NS_PER_UNIT,
+            payload_type=packets.payload_type,
+            sequence=packets.sequence,
+            timestamp=packets.timestamp,
+            ssrc=packets.ssrc,
+            start=packets.start,
+            length=packets.length,
+        ),
+        events=tuple(event(each) for each in contents.events),
+        end=None if contents.end is None else event(contents.end),
+        broken_at=None if reader.state == "closed" else len(data),
+        data=contents.data,
+    )
 
 
 class _Scan:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.media import metrics, report
 from mediaserverd.media.engine import Engine, RecordingClosed, RecordingFailed
@@ -26,6 +27,8 @@ from mediaserverd.media.load import free_bytes
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
 from mediaserverd.media.sealing import CONTAINERS
+from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, Header
+from mediaserverd.protocol.sasf.opening import open_file
 
 MAX_METADATA_BYTES: Final = 32 << 10  # the META frame holds 64 KiB
 CLOSING_LIMIT_S: Final = 30.0  # a tap that has not said by then that its file is complete never will
@@ -80,11 +83,19 @@ def wanted(recording_id: str | None, segment: int, encoding: str, metadata: Any)
 
 
 class Taps:
-    """``failed`` is told of a recording that broke off while its call goes on."""
+    """``writer``: this server's name, as files tell it. ``failed`` is told of a recording that broke off."""
 
     def __init__(
-        self, engine: Engine, recordings: Recordings, floor_bytes: int, failed: Callable[[Tap, str], None]
+        self,
+        engine: Engine,
+        recordings: Recordings,
+        identity: Ed25519PrivateKey,
+        writer: str,
+        floor_bytes: int,
+        failed: Callable[[Tap, str], None],
     ) -> None:
+        self._identity = identity
+        self._writer = writer
         self.floor_bytes = floor_bytes
         self._engine = engine
         self._recordings = recordings
@@ -120,15 +131,25 @@ class Taps:
     def _create(self, session: int, tap: Tap, asked: Wanted) -> None:
         if free_bytes(self._recordings.directory) < self.floor_bytes:
             raise RecordingRefused("recording refused: disk floor")
-        meta = {
-            "recording_id": asked.recording_id,
-            "segment": asked.segment,
-            "call_id": tap.call_id.encode("utf-8", "replace").decode(),  # a proxy's may be any bytes
-            "encoding": asked.encoding,
-            "metadata": asked.metadata,
-            "started_ns": time.time_ns(),
-        }
-        self._engine.start_recording(session, tap.handle, self._recordings.spool_path(tap.file), meta, caller_leg=0)
+        header = Header(
+            file_id=secrets.token_bytes(FILE_ID_BYTES),
+            recording_id=asked.recording_id,
+            segment=asked.segment,
+            call_id=tap.call_id.encode("utf-8", "replace").decode(),  # a proxy's may be any bytes
+            created_ns=time.time_ns(),
+            suite="clear",
+            content="received",
+            writer=self._writer,
+        )
+        self._engine.start_recording(
+            session,
+            tap.handle,
+            self._recordings.spool_path(tap.file),
+            open_file(header, self._identity, None, ()),
+            None,
+            self._identity.private_bytes_raw(),
+            {"encoding": asked.encoding, "metadata": asked.metadata},
+        )
 
     def announce_codecs(self, tap: Tap, codecs: Codecs) -> None:
         """Writes into the recording what payload types mean from now on. The first ones also mark its beginning."""

@@ -1,157 +1,296 @@
 from __future__ import annotations
 
-import errno
-import json
-import os
-import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from mediaserverd.media.engine import Engine, RecordingClosed, RecordingFailed
+from mediaserverd.media.engine import Engine, RecordingClosed
+from mediaserverd.protocol.sasf.reader import SasfReader
+from mediaserverd.protocol.sasf.verify import verify
 from tests.engine.call import Call, closed, events_until_closed, until
-from tests.engine.phone import END, EVENT, META, RTP, Frame, read_spool, receiver_report, rtp
+from tests.engine.phone import receiver_report, rtp, sender_report
+from tests.engine.recorded import RECIPIENT, SIGNER, start
+from tests.engine.sasf_file import CHECKPOINT, END, META, RECORDS, SENDER_REPORT, Other, Packet, SasfFile
 
-ROOT = Path(__file__).parents[2]
-
-
-def packets(frames: list[Frame], side: int) -> list[bytes]:
-    return [frame.body for frame in frames if frame.kind == RTP and frame.side == side]
+both_suites = pytest.mark.parametrize("encrypt", [False, True], ids=["clear", "encrypted"])
 
 
-def test_the_spool_file_has_every_packet_of_both_sides_as_received(call: Call, tmp_path: Path) -> None:
-    before = time.time_ns()
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {"recording_id": "ab", "note": "Grüße"})
-    call.talk(range(50))
+def said(file: SasfFile, side: int) -> list[int]:
+    return [packet.sequence for packet in file.packets(side)]
+
+
+@both_suites
+def test_the_file_has_every_packet_of_both_sides_as_received(call: Call, tmp_path: Path, encrypt: bool) -> None:
+    meta = {"encoding": "audio/opus", "metadata": {"note": "Grüße"}}
+    recording = start(call.engine, tmp_path / "x.spool", encrypt=encrypt, meta=meta)
+    payload = [bytes([number, 255 - number]) * (50 + number) for number in range(50)]
+    for number in range(50):
+        call.a.send(rtp(65_520 + number, payload=payload[number]), call.a_relay)
+        call.b.receive()
+        call.b.send(rtp(number, ssrc=0x1235, payload_type=8), call.b_relay)
+        call.a.receive()
     call.engine.stop_recording(7, "stopped")
     result = closed(call.engine)
-    frames = read_spool(tmp_path / "x.spool")
-    assert json.loads(frames[0].body) == {"recording_id": "ab", "note": "Grüße"}
-    assert [frame.kind for frame in frames] == [META] + [RTP] * 100 + [END]
-    assert packets(frames, 0) == [rtp(sequence) for sequence in range(50)]
-    assert packets(frames, 1) == [rtp(sequence, ssrc=0x1235) for sequence in range(50)]
-    assert json.loads(frames[-1].body) == {"reason": "stopped", "tap_overflow": 0}
-    times = [frame.time_ns for frame in frames[1:]]
-    assert times == sorted(times)
-    assert before - 10**7 < times[0] <= times[-1] < time.time_ns() + 10**7
-    assert result == RecordingClosed(7, (50, 50), (tmp_path / "x.spool").stat().st_size, 0, None)
+    file = recording.read()
+    assert isinstance(file.records[0], Other)
+    assert (file.records[0].kind, file.records[0].body) == (META, meta)
+    assert [(packet.sequence, packet.payload) for packet in file.packets(0)] == [
+        (65_520 + number & 0xFFFF, payload[number]) for number in range(50)
+    ]
+    assert [packet.timestamp for packet in file.packets(0)] == [(65_520 + number) * 160 for number in range(50)]
+    assert {(packet.payload_type, packet.ssrc, packet.payload) for packet in file.packets(1)} == {
+        (8, 0x1235, bytes(160))
+    }
+    assert isinstance(file.records[-1], Other)
+    assert file.records[-1].kind == END
+    assert file.seal is not None
+    assert (file.seal["state"], file.seal["reason"], file.seal["packets"]) == ("closed", "stopped", [50, 50])
+    assert result == RecordingClosed(7, (50, 50), recording.path.stat().st_size, 0, None)
+
+
+@both_suites
+def test_the_file_is_what_the_project_s_own_reader_takes_for_whole_and_genuine(
+    call: Call, tmp_path: Path, encrypt: bool
+) -> None:
+    recording = start(call.engine, tmp_path / "x.spool", encrypt=encrypt)
+    call.talk(range(30))
+    call.engine.write_event(7, 1, {"event": "codecs", "payload_types": {"0": "PCMU/8000"}})
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    reader = SasfReader(recording.path.read_bytes(), [RECIPIENT])
+    verdict = verify(reader, {SIGNER.public_key().public_bytes_raw()})
+    assert verdict.ok, verdict.sentence
+    contents = reader.contents()
+    assert [event.name for event in contents.events] == ["begin", "codecs"]
+    assert len(contents.packets) == 60
+
+
+def test_an_encrypted_file_has_no_audio_in_the_clear_at_any_moment(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool", encrypt=True)
+    secret = b"what was said" * 12
+    for number in range(60):
+        call.a.send(rtp(number, payload=secret), call.a_relay)
+        call.b.receive()
+        time.sleep(0.01)
+        assert b"what was said" not in recording.path.read_bytes()
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    assert b"what was said" not in recording.path.read_bytes()
+    assert {packet.payload for packet in recording.read().packets(0)} == {secret}
+
+
+def test_times_are_those_of_arrival_since_the_moment_that_the_header_names(call: Call, tmp_path: Path) -> None:
+    created_ns = time.time_ns() - 3 * 10**9
+    recording = start(call.engine, tmp_path / "x.spool", created_ns=created_ns)
+    before = time.time_ns()
+    call.talk(range(50))
+    after = time.time_ns()
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    at = [created_ns + record.at * 125_000 for record in recording.read().records if isinstance(record, Packet)]
+    assert at == sorted(at)
+    assert before - 10**7 < at[0] <= at[-1] < after + 10**7
+
+
+def test_header_extensions_csrcs_and_padding_are_left_out(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
+    plain = bytearray(rtp(1, payload=b""))
+    plain[0] = 0x80 | 0x20 | 0x10 | 1  # padding, extension, one CSRC
+    plain[1] |= 0x80  # marker
+    call.a.send(bytes(plain) + b"CSRC" + b"\x00\x01\x00\x01" + b"ext." + b"payload" + b"\x00\x00\x03", call.a_relay)
+    call.b.receive()
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    (packet,) = recording.read().packets(0)
+    assert (packet.payload, packet.marker) == (b"payload", True)
 
 
 def test_the_called_party_can_be_leg_a(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {}, caller_leg=1)
+    recording = start(call.engine, tmp_path / "x.spool", caller_leg=1)
     call.talk([1])
     call.engine.stop_recording(7, "stopped")
     closed(call.engine)
-    frames = read_spool(tmp_path / "x.spool")
-    assert packets(frames, 1) == [rtp(1)]
-    assert packets(frames, 0) == [rtp(1, ssrc=0x1235)]
+    assert [packet.ssrc for packet in recording.read().packets(1)] == [0x1234]
+    assert [packet.ssrc for packet in recording.read().packets(0)] == [0x1235]
 
 
-def test_rtcp_and_what_is_dropped_are_not_recorded(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
+def test_sender_reports_are_kept_and_other_rtcp_and_what_is_dropped_are_not(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
     call.talk([1])
     call.a.send(receiver_report(), call.a_relay)
+    call.b.send(sender_report(0x1235, 0xE123_4567_89AB_CDEF, 320), call.b_relay)
     call.a.send(b"no RTP at all", call.a_relay)
     call.talk([2])
     call.engine.stop_recording(7, "stopped")
     assert closed(call.engine).packets == (2, 2)
+    (report,) = recording.read().others(SENDER_REPORT)
+    assert report.side == 1
+    assert report.octets == bytes.fromhex("35120000 EFCDAB8967452 3E1 40010000".replace(" ", ""))
 
 
-def test_what_is_said_while_paused_is_not_in_the_file(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
-    call.talk([1])
-    call.engine.pause_recording(7, by="agent")
-    call.talk([2, 3])
+def test_the_end_counts_what_each_side_lost_in_the_recorded_span_alone(call: Call, tmp_path: Path) -> None:
+    for number in (1, 5, 9):  # before the recording
+        call.a.send(rtp(number), call.a_relay)
+    until(lambda: call.engine.statistics(1).legs[0].packets == 3)
+    recording = start(call.engine, tmp_path / "x.spool")
+    for number in (10, 11, 11, 15, 14):
+        call.a.send(rtp(number), call.a_relay)
+    until(lambda: call.engine.statistics(1).legs[0].packets == 8)
+    call.engine.pause_recording(7)
+    call.talk(range(16, 40))
     call.engine.resume_recording(7)
+    for number in (40, 42):
+        call.a.send(rtp(number), call.a_relay)
+    call.a.send(rtp(7, ssrc=9), call.a_relay)
+    until(lambda: call.engine.statistics(1).legs[0].packets == 8 + 24 + 3)
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    end = recording.read().end
+    calling, called = end["sides"]
+    assert (end["reason"], end["tap_overflow"]) == ("stopped", 0)
+    assert calling.pop("jitter_ms") >= 0
+    assert calling == {"packets": 8, "lost": 3, "late": 1, "duplicates": 1, "ssrc_changes": 1}
+    assert called == {"packets": 0, "lost": 0, "late": 0, "duplicates": 0, "ssrc_changes": 0, "jitter_ms": 0}
+
+
+@both_suites
+def test_what_is_said_in_a_pause_is_not_in_the_file(call: Call, tmp_path: Path, encrypt: bool) -> None:
+    recording = start(call.engine, tmp_path / "x.spool", encrypt=encrypt)
+    call.talk([1])
+    call.engine.pause_recording(7, mode="omit", secure=True, by="agent 7")
+    until(lambda: "pause" in [event["event"] for event in recording.read().events])  # the chunk is closed at once
+    call.talk([2, 3])
+    call.engine.resume_recording(7, reason="limit")
     call.talk([4])
     call.engine.stop_recording(7, "stopped")
     closed(call.engine)
-    frames = read_spool(tmp_path / "x.spool")
-    assert packets(frames, 0) == [rtp(1), rtp(4)]
-    assert [frame.kind for frame in frames] == [META, RTP, RTP, EVENT, EVENT, RTP, RTP, END]
-    events = [json.loads(frame.body) for frame in frames if frame.kind == EVENT]
-    assert events == [{"event": "pause", "by": "agent"}, {"event": "resume"}]
+    file = recording.read()
+    assert said(file, 0) == said(file, 1) == [1, 4]
+    assert file.events[1:] == [
+        {"event": "pause", "mode": "omit", "secure": True, "by": "agent 7"},
+        {"event": "resume", "reason": "limit"},
+    ]
 
 
 def test_an_event_stands_between_the_packets_before_and_after_it(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
+    recording = start(call.engine, tmp_path / "x.spool")
     for number in range(20):
         call.talk([number])
         call.engine.write_event(7, 1, {"event": "codecs", "number": number})
     call.engine.stop_recording(7, "stopped")
     closed(call.engine)
-    frames = read_spool(tmp_path / "x.spool")[1:-1]
+    records = recording.read().records[2:-1]  # META and `begin` before, END behind
     for number in range(20):
-        caller, called, event = frames[3 * number : 3 * number + 3]
-        assert (caller.body, called.body) == (rtp(number), rtp(number, ssrc=0x1235))
-        assert (event.side, json.loads(event.body)["number"]) == (1, number)
+        caller, called, event = records[3 * number : 3 * number + 3]
+        assert isinstance(caller, Packet)
+        assert isinstance(called, Packet)
+        assert isinstance(event, Other)
+        assert (caller.sequence, called.sequence, event.body["number"]) == (number, number, number)
+        assert (caller.side, called.side, event.side) == (0, 1, 1)
+        assert caller.at <= called.at <= event.at
 
 
-def test_packets_are_in_the_file_while_the_recording_runs(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
+def test_packets_are_in_the_file_half_a_second_later_while_the_recording_runs(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
     call.talk(range(10))
-    until(lambda: len(packets(read_spool(tmp_path / "x.spool"), 0)) == 10, seconds=1.0)
+    until(lambda: len(said(recording.read(), 0)) == 10, seconds=1.0)
+    assert recording.read().seal is None
+
+
+def test_no_chunk_spans_more_than_400_ms_and_a_clear_file_is_signed_every_2_s(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
+    for number in range(125):
+        call.talk([number])
+        time.sleep(0.02)
+    until(lambda: len(said(recording.read(), 0)) == 125)
+    file = recording.read()
+    for chunk in file.chunks:
+        times = [record.at for record in chunk.records]
+        assert not times or (max(times) - min(times) < 3200 and chunk.time_ms == min(times) // 8)
+    signed = [chunk.time_ms for chunk in file.chunks if chunk.type == CHECKPOINT]
+    assert signed
+    assert max(after - before for before, after in zip([0, *signed], signed, strict=False)) < 2600
+    until(lambda: recording.read().chunks[-1].type == CHECKPOINT)  # also the last ones, though nobody speaks
+
+
+def test_a_chunk_is_closed_at_64_kib(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
+    for number in range(200):
+        call.a.send(rtp(number, payload=bytes(1400)), call.a_relay)
+        call.b.receive()
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    sizes = [
+        sum(len(record.payload) for record in chunk.records if isinstance(record, Packet))
+        for chunk in recording.read().chunks
+        if chunk.type == RECORDS
+    ]
+    assert sum(sizes) == 200 * 1400
+    assert max(sizes) < 64 * 1024 + 1400
 
 
 def test_the_file_is_private_and_never_written_over(call: Call, tmp_path: Path) -> None:
     path = tmp_path / "x.spool"
-    call.engine.start_recording(call.session, 7, path, {})
+    start(call.engine, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     call.engine.stop_recording(7, "stopped")
     closed(call.engine)
     content = path.read_bytes()
     with pytest.raises(FileExistsError):
-        call.engine.start_recording(call.session, 8, path, {})
+        start(call.engine, path, number=8)
     assert path.read_bytes() == content
 
 
 def test_a_file_that_cannot_be_made_leaves_the_session_ready_for_another(call: Call, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        call.engine.start_recording(call.session, 7, tmp_path / "missing" / "x.spool", {})
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
+        start(call.engine, tmp_path / "missing" / "x.spool")
+    start(call.engine, tmp_path / "x.spool")
     call.talk([1])
     call.engine.stop_recording(7, "stopped")
     assert closed(call.engine).packets == (1, 1)
 
 
 def test_a_session_has_one_recording_at_a_time_and_several_one_after_another(call: Call, tmp_path: Path) -> None:
+    recordings = []
     for segment in (1, 2, 3):
-        call.engine.start_recording(call.session, segment, tmp_path / f"{segment}.spool", {})
+        recordings.append(start(call.engine, tmp_path / f"{segment}.spool", number=segment))
         with pytest.raises(ValueError, match="being recorded already"):
-            call.engine.start_recording(call.session, 99, tmp_path / "99.spool", {})
+            start(call.engine, tmp_path / "99.spool", number=99)
         call.talk([segment])
         call.engine.stop_recording(segment, "stopped")
     events_until_closed(call.engine, 3)
-    for segment in (1, 2, 3):
-        assert packets(read_spool(tmp_path / f"{segment}.spool"), 0) == [rtp(segment)]
+    assert [said(recording.read(), 0) for recording in recordings] == [[1], [2], [3]]
     assert not (tmp_path / "99.spool").exists()
 
 
 def test_a_recording_outlives_its_session_until_it_is_stopped(call: Call, tmp_path: Path) -> None:
-    call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {})
+    recording = start(call.engine, tmp_path / "x.spool")
     call.talk([1])
     call.engine.close_session(call.session)
     call.engine.write_event(7, 0, {"event": "session-closed"})
-    call.engine.stop_recording(7, "call-ended")
+    call.engine.stop_recording(7, 'call "ended"')
     assert closed(call.engine).packets == (1, 1)
-    assert json.loads(read_spool(tmp_path / "x.spool")[-1].body)["reason"] == "call-ended"
+    assert recording.read().end["reason"] == 'call "ended"'
     with pytest.raises(KeyError):
         call.engine.stop_recording(7, "again")
 
 
-def test_an_event_that_fits_no_frame_is_refused(call: Call, tmp_path: Path) -> None:
+def test_what_fits_no_record_and_keys_of_another_size_are_refused(call: Call, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="64 KiB"):
-        call.engine.start_recording(call.session, 7, tmp_path / "x.spool", {"metadata": "x" * 66000})
-    assert list(tmp_path.iterdir()) == []
+        start(call.engine, tmp_path / "x.spool", meta={"metadata": "x" * 66000})
+    with pytest.raises(ValueError, match="long ago"):
+        start(call.engine, tmp_path / "x.spool", created_ns=0)
+    recording = start(call.engine, tmp_path / "x.spool")
+    with pytest.raises(ValueError, match="64 KiB"):
+        call.engine.write_event(7, 0, {"note": "x" * 66000})
+    assert [path.name for path in tmp_path.iterdir()] == [recording.path.name]
 
 
 def test_a_ring_that_runs_over_is_counted_and_the_call_is_not_disturbed(tmp_path: Path) -> None:
     with Engine(tap_ring_bytes=1 << 16) as engine, Call(engine) as call:
-        engine.start_recording(1, 7, tmp_path / "x.spool", {})
+        recording = start(engine, tmp_path / "x.spool")
         sent = 0
         while engine.statistics(1).tap_overflow == 0:
             for _ in range(50):  # faster than the writer looks
@@ -163,77 +302,27 @@ def test_a_ring_that_runs_over_is_counted_and_the_call_is_not_disturbed(tmp_path
         result = closed(engine)
         assert result.overflow > 0
         assert result.packets[0] + result.overflow == sent
-        frames = read_spool(tmp_path / "x.spool")
-        assert json.loads(frames[-1].body) == {"reason": "stopped", "tap_overflow": result.overflow}
-
-
-# Runs in a process with a mount namespace of its own, where the folder is a disk of 64 KiB.
-FULL_DISK = """
-import subprocess, sys
-from pathlib import Path
-from tests.engine.call import Call, events_until_closed, until
-from mediaserverd.media.engine import Engine
-folder = Path(sys.argv[1])
-subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
-with Engine() as engine, Call(engine) as call:
-    engine.start_recording(1, 7, folder / "x.spool", {})
-    events = []
-    for sequence in range(1000):
-        call.talk([sequence])
-    until(lambda: bool(events.extend(engine.poll_events())) or any("Failed" in repr(event) for event in events))
-    call.talk(range(1000, 1010))
-    engine.stop_recording(7, "stopped")
-    events += events_until_closed(engine)
-    print(*events, engine.statistics(1).legs[0].packets, sep="\\n")
-"""
-
-
-def test_a_full_disk_fails_the_recording_and_not_the_call(tmp_path: Path) -> None:
-    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    run = subprocess.run(
-        ["unshare", *as_root, "--mount", sys.executable, "-c", FULL_DISK, tmp_path],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert run.returncode == 0, run.stderr
-    lines = run.stdout.splitlines()
-    assert repr(RecordingFailed(7, errno.ENOSPC)) in lines
-    assert any(line.startswith("RecordingClosed") and f"error={errno.ENOSPC}" in line for line in lines)
-    assert lines[-1] == "1010"
-
-
-KILLED = """
-import sys, time
-from pathlib import Path
-from tests.engine.call import Call
-from mediaserverd.media.engine import Engine
-engine = Engine()
-call = Call(engine)
-engine.start_recording(1, 7, Path(sys.argv[1]), {})
-call.talk(range(100))
-print("talked", flush=True)
-time.sleep(60)
-"""
-
-
-def test_after_kill_9_everything_older_than_the_drain_interval_is_in_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.spool"
-    with subprocess.Popen([sys.executable, "-c", KILLED, path], cwd=ROOT, stdout=subprocess.PIPE, text=True) as victim:
-        assert victim.stdout is not None
-        assert victim.stdout.readline() == "talked\n"
-        time.sleep(0.25)  # the writer looks every 50 ms; the machine may be busy
-        victim.send_signal(signal.SIGKILL)
-    frames = read_spool(path)
-    assert packets(frames, 0) == [rtp(sequence) for sequence in range(100)]
-    assert frames[-1].kind == RTP
+        assert recording.read().end["tap_overflow"] == result.overflow
 
 
 def test_closing_the_engine_keeps_what_was_received(tmp_path: Path) -> None:
     with Engine() as engine, Call(engine) as call:
-        engine.start_recording(1, 7, tmp_path / "x.spool", {})
+        recording = start(engine, tmp_path / "x.spool")
         call.talk(range(10))
-    frames = read_spool(tmp_path / "x.spool")
-    assert len(packets(frames, 0)) == 10
-    assert frames[-1].kind == RTP
+    file = recording.read()
+    assert len(said(file, 0)) == 10
+    assert (file.seal, file.torn) == (None, 0)
+
+
+def test_the_index_names_every_chunk_of_records_at_its_place(call: Call, tmp_path: Path) -> None:
+    recording = start(call.engine, tmp_path / "x.spool")
+    for number in range(100):
+        call.talk([number])
+        call.engine.pause_recording(7)
+        call.engine.resume_recording(7)
+    call.engine.stop_recording(7, "stopped")
+    closed(call.engine)
+    file = recording.read()  # compares each entry with what is at its place
+    assert file.seal is not None
+    assert file.seal["chunks"] > 100
+    assert file.seal["index"] == file.chunks[-2].offset

@@ -416,7 +416,7 @@ async def test_a_disk_that_runs_full_costs_the_recording_and_not_the_call(tmp_pa
     script.write_text(CHILD)
     (tmp_path / "spool").mkdir()
     # A disk of its own, nearly full, that only the child sees.
-    mount = 'mount -t tmpfs -o size=1m none "$1/spool" && head -c 990000 /dev/zero > "$1/spool/ballast"'
+    mount = 'mount -t tmpfs -o size=1m none "$1/spool" && head -c 1010000 /dev/zero > "$1/spool/ballast"'
     child = await asyncio.create_subprocess_exec(
         "unshare", "--mount", "sh", "-c", mount + ' && exec "$2" "$0" "$1"', script, tmp_path, sys.executable,
         stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},

@@ -1,0 +1,205 @@
+#include "sasf_file.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+#include "little_endian.hpp"
+
+namespace engine {
+
+namespace {
+
+constexpr std::uint16_t kMagic = 0xC5A5;
+constexpr std::string_view kTrailer = "SASFEND\n";
+
+std::uint32_t milliseconds_of(FileTime time) noexcept {
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
+}  // namespace
+
+SasfFile::SasfFile(const std::string& path, const Opening& opening, Bytes meta, Time zero)
+    : zero_(zero), seal_(opening.head, opening.key, opening.signing_key) {
+    fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
+    if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path);
+    pending_ = opening.head;
+    pending_.insert(pending_.end(), opening.keybox.begin(), opening.keybox.end());
+    open_.resize(kHeaderSize);
+    add_record(RecordCoder::Kind::kMeta, Side::kCaller, zero, meta);
+    close_chunk();
+    if (error_ != 0) {
+        close(fd_);
+        unlink(path.c_str());
+        throw std::system_error(error_, std::generic_category(), path);
+    }
+}
+
+SasfFile::~SasfFile() {
+    if (fd_ >= 0) close(fd_);
+}
+
+SasfFile::SasfFile(SasfFile&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      error_(other.error_),
+      zero_(other.zero_),
+      seal_(std::move(other.seal_)),
+      coder_(other.coder_),
+      open_(std::move(other.open_)),
+      pending_(std::move(other.pending_)),
+      index_(std::move(other.index_)),
+      opened_(other.opened_),
+      latest_(other.latest_),
+      unsigned_since_(other.unsigned_since_),
+      unsigned_(other.unsigned_),
+      number_(other.number_),
+      records_(other.records_),
+      octets_(other.octets_),
+      packets_(other.packets_) {}
+
+void SasfFile::add_packet(Side side, const RtpHeader& header, Bytes payload, Time arrival) {
+    if (error_ != 0) return;
+    const FileTime time = since_zero(arrival);
+    open_chunk_at(time);
+    coder_.add_packet(open_, side, header, payload, time);
+    ++packets_[index_of(side)];
+    close_if_full();
+}
+
+void SasfFile::add_record(RecordCoder::Kind kind, Side side, Time time, Bytes octets) {
+    if (error_ != 0) return;
+    open_chunk_at(since_zero(time));
+    coder_.add_record(open_, kind, side, since_zero(time), octets);
+    close_if_full();
+}
+
+FileTime SasfFile::since_zero(Time time) const noexcept {
+    return time <= zero_ ? FileTime{} : std::chrono::duration_cast<FileTime>(time - zero_);
+}
+
+// A chunk that waited for the disk takes no records of a later time than its own span.
+void SasfFile::open_chunk_at(FileTime time) {
+    if (open_.size() > kHeaderSize && time >= opened_ + kMaxChunk) close_chunk();
+    if (open_.size() == kHeaderSize) opened_ = time;
+    latest_ = time;
+}
+
+void SasfFile::close_if_full() {
+    if (open_.size() >= kMaxChunkOctets) close_chunk();
+}
+
+void SasfFile::close_due(Time now) {
+    if (open_.size() > kHeaderSize && since_zero(now) >= opened_ + kMaxChunk) close_chunk();
+    if (unsigned_ != 0 && since_zero(now) >= unsigned_since_ + kMaxUnsigned) add_checkpoint(since_zero(now));
+    write_out();
+}
+
+void SasfFile::close_chunk() {
+    if (error_ != 0 || open_.size() == kHeaderSize) return;
+    if (records_ < kMaxIndexed) {
+        append_little_endian(index_, number_);
+        append_little_endian(index_, milliseconds_of(opened_));
+        append_little_endian(index_, end());
+    }
+    const std::uint32_t number = number_;
+    const std::span<std::uint8_t> body = std::span(open_).subspan(kHeaderSize);
+    const Header header = make_header(ChunkType::kRecords, body.size(), milliseconds_of(opened_));
+    std::copy(header.begin(), header.end(), open_.begin());
+    ChunkSeal::Tag tag;
+    const bool is_sealed =
+        seal_.is_encrypting() ? seal_.encrypt(number, header, body, tag) : seal_.tag_clear(header, body, tag);
+    open_.insert(open_.end(), tag.begin(), tag.end());
+    if (!is_sealed || !seal_.absorb(open_)) return give_up(ENOMEM);
+    pending_.insert(pending_.end(), open_.begin(), open_.end());
+    open_.resize(kHeaderSize);
+    coder_.start_chunk();
+    ++records_;
+    if (!seal_.is_encrypting() && unsigned_++ == 0) unsigned_since_ = opened_;
+    if (unsigned_ == kChunksPerCheckpoint) add_checkpoint(latest_);
+    write_out();
+}
+
+void SasfFile::finish(Time now, std::string_view reason) {
+    close_chunk();
+    const std::uint32_t time_ms = milliseconds_of(since_zero(now));
+    const std::uint64_t index = add_index(time_ms);
+    const std::uint64_t seal = end();
+    add_seal(time_ms, reason, index);
+    append_little_endian(pending_, seal);
+    pending_.insert(pending_.end(), kTrailer.begin(), kTrailer.end());
+    write_out();
+}
+
+void SasfFile::add_checkpoint(FileTime now) {
+    const Header header = make_header(ChunkType::kCheckpoint, ChunkSeal::kSignatureSize, milliseconds_of(now));
+    ChunkSeal::Signature signature;
+    if (!seal_.sign("SASF checkpoint", header, {}, signature)) return give_up(ENOMEM);
+    add_clear_chunk(header, signature);
+    unsigned_ = 0;
+}
+
+std::uint64_t SasfFile::add_index(std::uint32_t time_ms) {
+    if (records_ > kMaxIndexed) return 0;
+    const std::uint64_t at = end();
+    add_clear_chunk(make_header(ChunkType::kIndex, index_.size(), time_ms), index_);
+    return at;
+}
+
+void SasfFile::add_seal(std::uint32_t time_ms, std::string_view reason, std::uint64_t index) {
+    const auto text = [](auto number) { return std::to_string(number); };
+    const std::string json = R"({"state":"closed","reason":)" + std::string(reason) + R"(,"duration_ms":)" +
+                             text(time_ms) + R"(,"chunks":)" + text(records_) + R"(,"torn_bytes":0,"index":)" +
+                             text(index) + R"(,"packets":[)" + text(packets_[0]) + "," + text(packets_[1]) + "]}";
+    std::vector<std::uint8_t> body(json.begin(), json.end());
+    const Header header = make_header(ChunkType::kSeal, body.size() + ChunkSeal::kSignatureSize, time_ms);
+    ChunkSeal::Hash hash;
+    ChunkSeal::Signature signature;
+    if (!seal_.hash(body, hash) || !seal_.sign("SASF seal", header, hash, signature)) return give_up(ENOMEM);
+    body.insert(body.end(), signature.begin(), signature.end());
+    add_clear_chunk(header, body);
+}
+
+// Also takes the next number.
+SasfFile::Header SasfFile::make_header(ChunkType type, std::size_t body, std::uint32_t time_ms) noexcept {
+    Header header{};
+    store_little_endian(header.data(), kMagic);
+    header[2] = static_cast<std::uint8_t>(type);
+    store_little_endian(header.data() + 4, static_cast<std::uint32_t>(body));
+    store_little_endian(header.data() + 8, number_++);
+    store_little_endian(header.data() + 12, time_ms);
+    return header;
+}
+
+void SasfFile::add_clear_chunk(const Header& header, Bytes body) {
+    ChunkSeal::Tag tag;
+    const std::size_t start = pending_.size();
+    if (error_ != 0 || !seal_.tag_clear(header, body, tag)) return give_up(ENOMEM);
+    for (const Bytes part : {Bytes(header), body, Bytes(tag)}) {
+        pending_.insert(pending_.end(), part.begin(), part.end());
+    }
+    if (!seal_.absorb(Bytes(pending_).subspan(start))) give_up(ENOMEM);
+}
+
+void SasfFile::write_out() noexcept {
+    Bytes rest(pending_);
+    while (!rest.empty() && error_ == 0) {
+        const ssize_t written = write(fd_, rest.data(), rest.size());
+        if (written >= 0) {
+            rest = rest.subspan(static_cast<std::size_t>(written));
+            octets_ += static_cast<std::uint64_t>(written);
+        } else if (errno != EINTR) {
+            give_up(errno);
+        }
+    }
+    pending_.clear();
+}
+
+void SasfFile::give_up(int error) noexcept {
+    if (error_ == 0) error_ = error;
+}
+
+}  // namespace engine
