@@ -1,4 +1,4 @@
-"""The command line: ``mediaserverd run|init|check|token|station|rules|call|diag``."""
+"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|diag``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from mediaserverd.call_commands import app as call_app
 from mediaserverd.config import ConfigError
+from mediaserverd.keys_commands import app as keys_app
 from mediaserverd.process.role import StartFault
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
@@ -29,6 +30,7 @@ app.add_typer(token_app, name="token")
 app.add_typer(station_app, name="station")
 app.add_typer(rules_app, name="rules")
 app.add_typer(call_app, name="call")
+app.add_typer(keys_app, name="keys")
 
 
 @app.command()

@@ -28,6 +28,7 @@ from mediaserverd.process.notify import NotifyListener, notify, watchdog_interva
 from mediaserverd.process.role import Role, StartFault
 from mediaserverd.process.tls import ensure_site_certificates
 from mediaserverd.process.tokens import ensure_token
+from mediaserverd.recorder.vault import Vault
 
 log = structlog.get_logger()
 
@@ -42,7 +43,7 @@ GC_YOUNG_OBJECTS = 2_000  # a pass over so few takes well under 1 ms; many more,
 
 
 def prepare_host(config: Config, roles: Collection[str] = ROLES) -> None:
-    """Makes what a first start of these roles lacks: directories, certificates, tokens, the media server's identity."""
+    """Makes what a first start of these roles lacks: directories, certificates, tokens, identities, keys."""
     try:
         config.data_directory.mkdir(mode=0o750, parents=True, exist_ok=True)
         if config.tls_directory is not None:
@@ -53,6 +54,8 @@ def prepare_host(config: Config, roles: Collection[str] = ROLES) -> None:
         if "media" in roles:
             identity = ensure_identity(config.media.identity_file)
             publish_identity(identity.public_key(), config.signers_directory, config.media.name)
+        if "recorder" in roles:
+            Vault.open(config.recorder.keys_directory, config.recorder.vault_password_file)
     except OSError as fault:
         raise StartFault(f"cannot write below {config.data_directory}: {fault.strerror}; change its owner") from fault
 

@@ -241,7 +241,7 @@ def _build(file: Path, entry: ConfigFile, stations: Sequence[StationEntry], poli
         examples=policies.examples,
         controller=_controller(entry, stations, policies, data, tls),
         media=_media(entry, data, tls),
-        recorder=_recorder(entry, data, tls),
+        recorder=_recorder(entry, base, data, tls),
     )
 
 
@@ -338,7 +338,7 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
     )
 
 
-def _recorder(entry: ConfigFile, data: Path, tls: _TlsFiles) -> RecorderSettings:
+def _recorder(entry: ConfigFile, base: Path, data: Path, tls: _TlsFiles) -> RecorderSettings:
     recorder = entry.recorder
     link = RetrievalLink(
         name=entry.media.name,
@@ -354,7 +354,11 @@ def _recorder(entry: ConfigFile, data: Path, tls: _TlsFiles) -> RecorderSettings
         private_key=tls.private_key,
         certificate_authority=tls.authority,
         ledger_token_file=data / "secrets" / "ledger.token",
+        keys_directory=data / "keys",
+        vault_password_file=base / recorder.vault_password_file if recorder.vault_password_file else None,
         media_servers=(link,),
+        compression=recorder.compression,
+        workers=recorder.workers,
         missing_after_s=recorder.missing_after_s,
         status_port=recorder.status_port,
         drain_timeout_s=entry.drain_timeout_s,

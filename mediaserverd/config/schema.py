@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mediaserverd.controller.settings import MAX_LOOK_BACK_S
 from mediaserverd.media.settings import WavEncoding
+from mediaserverd.recorder.settings import Compression
 
 StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
 Transport = Literal["", "udp", "tcp", "tls"]
@@ -124,6 +125,9 @@ class MediaSection(Section):
 class RecorderSection(Section):
     database_url: str = ""
     store_url: str = ""
+    vault_password_file: Path | None = None
+    compression: Compression = "received"
+    workers: int = Field(2, ge=1, le=64)
     api_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
     api_port: Port = 8443
     missing_after_s: float = Field(60.0, gt=0)

@@ -26,18 +26,20 @@ class TakeIn:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Finished on that media server, and the row does not say so."""
+    """Finished on that media server under that name, and the row does not say so."""
 
     segment: Segment
     media_server: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
 class DeleteAgain:
-    """Stored, discarded or deleted by a person, and yet on that media server."""
+    """Stored, discarded or deleted by a person, and yet on that media server under that name."""
 
     segment: Segment
     media_server: str
+    file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +138,22 @@ def _judge(report: Report, media_server: str, row: Segment | None, listings: Lis
     if row is None:
         return TakeIn(report, media_server)
     if row.unwanted:
-        return DeleteAgain(row, media_server) if row.next_attempt_at is None else None
+        return DeleteAgain(row, media_server, report.file) if row.next_attempt_at is None else None
     if report.state is FileState.FAILED and not report.sha256:
         return GiveUp(row, report.reason or "media-server-failed") if row.state in OPEN_STATES else None
     match row.state:
         case SegmentState.EXPECTED | SegmentState.RECORDING:
-            return Fetch(row, media_server)
+            return Fetch(row, media_server, report.file)
         case SegmentState.ENDED | SegmentState.FETCHING:
-            return Fetch(row, media_server) if _is_elsewhere(report, media_server, row, listings) else None
+            renamed = media_server == row.media_server and report.file != row.file
+            elsewhere = renamed or _is_elsewhere(report, media_server, row, listings)
+            return Fetch(row, media_server, report.file) if elsewhere else None
         case SegmentState.STORED:
             again = row.next_attempt_at is None and report.sha256 == row.sha256
-            return DeleteAgain(row, media_server) if again else None
+            return DeleteAgain(row, media_server, report.file) if again else None
         case SegmentState.FAILED:
             same_again = row.reason == Reason.DIGEST_MISMATCH and report.sha256 == row.sha256
-            return None if same_again else Fetch(row, media_server)
+            return None if same_again else Fetch(row, media_server, report.file)
         case SegmentState.DISCARDED:
             return None  # unwanted: answered above
 

@@ -5,7 +5,7 @@ next. There is no separate job queue, because it would be a second truth beside 
 one would say "done" and the other not, and every step would have to ask the rows anyway. So each step reads the row,
 does what is safe to do twice, and ends in one transaction that moves the row on:
 
-    ended, fetching   report -> download (resumed) -> digests -> store, read back -> row ``stored``
+    ended, fetching   report -> download (resumed) -> digests -> ``intake`` -> store, read back -> row ``stored``
     stored            DELETE at the media server -> row ``deleted_at_source``
 
 A kill at any point leaves a row that says what to do again. The file at its source is deleted only after the
@@ -29,8 +29,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mediaserverd.recorder import metrics
 from mediaserverd.recorder.catalogue import segments as life
+from mediaserverd.recorder.catalogue.custody import keep_admitted
 from mediaserverd.recorder.catalogue.database import Database
 from mediaserverd.recorder.catalogue.segments import Key, Segment
+from mediaserverd.recorder.intake import Intake
 from mediaserverd.recorder.media_servers import MediaServer, MediaServers
 from mediaserverd.recorder.report import FileState, Report, began
 from mediaserverd.recorder.retrieval import Download, FaultKind, RetrievalFault
@@ -56,12 +58,14 @@ class Fetcher:
         database: Database,
         store: Store,
         media_servers: MediaServers,
+        intake: Intake,
         incoming: Path,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
         self._store = store
         self._media_servers = media_servers
+        self._intake = intake
         self._incoming = incoming
         self._clock = clock
         self._wake = asyncio.Event()
@@ -102,8 +106,8 @@ class Fetcher:
 
     def unneeded_parts(self, wanted: frozenset[Key]) -> list[Path]:
         """Half-fetched files of segments that nobody waits for any more."""
-        prefixes = {life.file_name(*key) for key in wanted}
-        return [path for path in self._incoming.glob("*.part") if path.name.partition("~")[0] not in prefixes]
+        prefixes = {life.file_stem(*key) for key in wanted}
+        return [path for path in self._incoming.glob("*~*") if path.name.partition("~")[0] not in prefixes]
 
     async def _start_due(self) -> None:
         free = PARALLEL_FETCHES - len(self._jobs)
@@ -174,17 +178,23 @@ class Fetcher:
             raise RetrievalFault(
                 FaultKind.BROKEN, f"the report of {segment.file} lacks size or digest, or is of another"
             )
-        key = segment.store_key or _store_key(segment, began(report, self._clock()))
+        key = segment.store_key or _store_key(report, began(report, self._clock()))
         await self._database.write(life.begin_fetch, segment, report, key, self._clock())
-        fetched = replace(segment, state=SegmentState.FETCHING, size=report.size, sha256=report.sha256, store_key=key)
+        stored_sha256 = segment.stored_sha256 if report.sha256 == segment.sha256 else ""
+        fetched = replace(
+            segment,
+            state=SegmentState.FETCHING,
+            size=report.size,
+            sha256=report.sha256,
+            store_key=key,
+            stored_sha256=stored_sha256,
+        )
         await self._copy(server, fetched, report)
         await self._delete_at_source(server, fetched)
 
     async def _was_stored(self, segment: Segment) -> bool:
         """Gone at its source, but here already: somebody else deleted it between our store and our row."""
-        if not segment.store_key or not segment.sha256 or segment.size is None:
-            return False
-        if not await self._store.holds(segment.store_key, segment.size, segment.sha256):
+        if not await self._is_in_store(segment):
             return False
         await self._database.write(life.mark_stored, segment, segment.reason, self._clock())
         await self._database.write(life.mark_deleted_at_source, segment, self._clock())
@@ -193,20 +203,30 @@ class Fetcher:
     async def _copy(self, server: MediaServer, segment: Segment, report: Report) -> None:
         """From the media server into the store; ends in the row ``stored``."""
         size = report.size or 0
-        part = self._incoming / f"{life.file_name(*segment.key)}~{report.sha256[:16]}.part"
-        if not await self._store.holds(segment.store_key, size, report.sha256):
+        part = self._incoming / f"{life.file_stem(*segment.key)}~{report.sha256[:16]}.part"
+        if not await self._is_in_store(segment):
             download = await server.client.download(segment.file, part, size)
             if (wrong := _mismatch(download, size, report.sha256)) is not None:
                 part.unlink(missing_ok=True)
                 raise _DigestMismatch(wrong)
-            await self._store.put(segment.store_key, part, size, report.sha256)
+            admitted = await self._intake.admit(part, segment)
+            await self._database.write(keep_admitted, segment, admitted, self._clock())
+            examined = admitted.examined
+            await self._store.put(segment.store_key, examined.path, examined.size, examined.sha256)
         self.store_fault = ""
         await self._database.write(life.mark_stored, segment, report.reason, self._clock())
-        part.unlink(missing_ok=True)
+        for path in self._incoming.glob(f"{part.stem}.*"):
+            path.unlink(missing_ok=True)
         metrics.FETCHED_BYTES.inc(size)
         log.info(
             "recording_stored", **_named(segment), size_bytes=size, reason=report.reason, store_key=segment.store_key
         )
+
+    async def _is_in_store(self, segment: Segment) -> bool:
+        """Whether an earlier run put there what it had admitted."""
+        if not segment.stored_sha256 or segment.stored_size is None:
+            return False
+        return await self._store.holds(segment.store_key, segment.stored_size, segment.stored_sha256)
 
     async def _delete_if_same(self, server: MediaServer, segment: Segment) -> None:
         """Deletes at the source what an earlier run stored, after a look that it is still that."""
@@ -287,8 +307,8 @@ class Fetcher:
             await asyncio.sleep(DATABASE_PAUSE_S)
 
 
-def _store_key(segment: Segment, moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y/%m/%d}/{life.file_name(*segment.key)}"
+def _store_key(report: Report, moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y/%m/%d}/{life.file_stem(*report.key)}{Path(report.file).suffix}"
 
 
 def _mismatch(download: Download, size: int, sha256: str) -> str | None:

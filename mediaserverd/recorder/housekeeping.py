@@ -194,12 +194,12 @@ def _act_on(connection: Connection, findings: Sequence[Finding], now: datetime) 
             case TakeIn(report, media_server):
                 if life.find(connection, report.key) is None:
                     take_in(connection, report, media_server, now)
-            case Fetch(segment, media_server):
+            case Fetch(segment, media_server, file):
                 if _is_unchanged(connection, segment):
-                    life.found_finished(connection, segment, media_server, now)
-            case DeleteAgain(segment, media_server):
+                    life.found_finished(connection, segment, media_server, file, now)
+            case DeleteAgain(segment, media_server, file):
                 if _is_unchanged(connection, segment):
-                    life.delete_again(connection, segment, media_server, now)
+                    life.delete_again(connection, segment, media_server, file, now)
             case GiveUp(segment, reason):
                 if _is_unchanged(connection, segment):
                     life.fail(connection, segment, reason, now)
@@ -224,5 +224,5 @@ def _tell(finding: Finding) -> None:
                 media_server=segment.media_server,
                 reason=reason,
             )
-        case Fetch(segment, media_server) | DeleteAgain(segment, media_server):
+        case Fetch(segment, media_server, _) | DeleteAgain(segment, media_server, _):
             log.info("recording_found", recording_id=segment.recording_id, was=segment.state, media_server=media_server)

@@ -20,6 +20,7 @@ FETCHED_BYTES = Counter("mediaserverd_recorder_fetched_bytes", "Audio taken into
 FETCH_FAULTS = Counter(
     "mediaserverd_recorder_fetch_faults", "Attempts to fetch that failed and are made again", ["reason"]
 )
+VERIFICATIONS = Counter("mediaserverd_recorder_verifications", "SASF files examined, by what was found", ["outcome"])
 LEDGER_ENTRIES = Counter("mediaserverd_recorder_ledger_entries", "Ledger entries", ["outcome"])
 REFUSED_REQUESTS = Counter(
     "mediaserverd_recorder_refused_requests", "API requests without a valid token or scope", ["status"]

@@ -27,12 +27,15 @@ from mediaserverd.recorder.catalogue.segments import try_failed_again
 from mediaserverd.recorder.census import Census
 from mediaserverd.recorder.fetch import Fetcher
 from mediaserverd.recorder.housekeeping import Housekeeping
+from mediaserverd.recorder.intake import Intake
 from mediaserverd.recorder.ledger import LedgerDoor
 from mediaserverd.recorder.media_servers import MediaServers
 from mediaserverd.recorder.metrics import CatalogueCollector
 from mediaserverd.recorder.retrieval import RetrievalClient
 from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.store import Store
+from mediaserverd.recorder.vault import Vault
+from mediaserverd.recorder.workshop import Workshop
 
 log = structlog.get_logger()
 
@@ -41,6 +44,7 @@ RELOADED = frozenset(
     {"media_servers", "certificate_authority", "ledger_token_file", "drain_timeout_s"}
     | {"missing_after_s", "ledger_grace_s", "poll_interval_s"}
 )
+EXAMINATION_LIMIT_S = 1800.0  # a day of two voices is verified, judged and compressed in less
 CLOSE_DELAY_S = 60.0  # transfers that use a former client's connection get so long to end
 
 
@@ -65,6 +69,7 @@ class Recorder:
         settings = self.settings
         swap = self.media_servers.prepare(settings.media_servers, settings.certificate_authority)
         ledger_token = read_token(settings.ledger_token_file)
+        vault = await asyncio.to_thread(_open_vault, settings)
         store = Store(settings.store_url)
         if fault := await store.probe():
             raise StartFault(f"the store {settings.store_url} cannot be written: {fault}; mend it or set store_url")
@@ -75,7 +80,7 @@ class Recorder:
             await database.close()
             raise
         swap()
-        self._running = _Running(settings, database, store, self.media_servers, incoming, ledger_token)
+        self._running = _Running(settings, database, store, vault, self.media_servers, incoming, ledger_token)
         try:
             await self._running.start()
         except BaseException:
@@ -138,13 +143,16 @@ class _Running:
         settings: RecorderSettings,
         database: Database,
         store: Store,
+        vault: Vault,
         media_servers: MediaServers,
         incoming: Path,
         ledger_token: str,
     ) -> None:
         self.database = database
         self.media_servers = media_servers
-        self.fetcher = Fetcher(database, store, media_servers, incoming)
+        self.examiners = Workshop(settings.workers, EXAMINATION_LIMIT_S)
+        intake = Intake(vault, self.examiners, settings.compression, settings.name)
+        self.fetcher = Fetcher(database, store, media_servers, intake, incoming)
         self.census = Census(settings.missing_after_s, settings.ledger_grace_s)
         self.housekeeping = Housekeeping(
             database, store, media_servers, self.fetcher, self.census, settings.poll_interval_s
@@ -178,6 +186,7 @@ class _Running:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.fetcher.stop()
+        await self.examiners.close()
         if self._tasks:
             REGISTRY.unregister(self._collector)
         await self.database.close()
@@ -207,6 +216,12 @@ class _Running:
     def _deleted(self) -> None:
         self.housekeeping.poll_soon()
         self.housekeeping.changed()
+
+
+def _open_vault(settings: RecorderSettings) -> Vault:
+    vault = Vault.open(settings.keys_directory, settings.vault_password_file)
+    vault.check()
+    return vault
 
 
 def _incoming_directory(settings: RecorderSettings) -> Path:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+# ``received``: as it came. ``none``: what the media server was asked for (``RecordingMimeTypeDefault`` if nothing).
+Compression = Literal["received", "opus", "gsm", "truespeech", "pcmu", "pcma", "none"]
 
 
 class RetrievalLink(BaseModel):
@@ -30,7 +34,11 @@ class RecorderSettings(BaseModel):
     private_key: Path
     certificate_authority: Path
     ledger_token_file: Path
+    keys_directory: Path  # of private keys, recipients and trusted signers; made at first start
+    vault_password_file: Path | None = None  # else secrets/vault.password beside keys_directory, made at first start
     media_servers: tuple[RetrievalLink, ...]
+    compression: Compression = "received"
+    workers: int = Field(2, ge=1, le=64)  # processes that examine and compress, and as many that render
     missing_after_s: float = Field(60.0, gt=0)  # an ended recording that no media server has by then is failed
     ledger_grace_s: float = Field(10.0, ge=0)  # a file that no ledger announced by then is taken in as unannounced
     poll_interval_s: float = Field(5.0, gt=0)  # between two looks at what each media server has

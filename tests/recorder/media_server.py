@@ -90,11 +90,20 @@ class MediaServerDouble:
             await self._server.stop()
             self._server = None
 
-    def add(self, recording_id: str = "", segment: int = 1, *, size: int = 100_000, **report: Any) -> File:
-        """A finished file, unless ``state`` says otherwise."""
+    def add(
+        self,
+        recording_id: str = "",
+        segment: int = 1,
+        *,
+        size: int = 100_000,
+        content: bytes | None = None,
+        suffix: str = ".wav",
+        **report: Any,
+    ) -> File:
+        """A finished file, unless ``state`` says otherwise; of random bytes, unless ``content`` says others."""
         recording_id = recording_id or secrets.token_hex(16)
-        content = secrets.token_bytes(size)
-        name = f"{recording_id}-{segment}.wav"
+        content = secrets.token_bytes(size) if content is None else content
+        name = f"{recording_id}-{segment}{suffix}"
         sides = [{"packets": 10, "lost": 0, "jitter_ms": 0.5}, {"packets": 11, "lost": 1, "jitter_ms": 0.7}]
         facts = {
             "file": name,
@@ -105,7 +114,7 @@ class MediaServerDouble:
             "reason": "call-ended",
             "media_type": "audio/wav",
             "encoding": "audio/L16",
-            "size": size,
+            "size": len(content),
             "sha256": hashlib.sha256(content).hexdigest(),
             "started_at": "2026-01-02T03:04:05.000Z",
             "ended_at": "2026-01-02T03:04:15.500Z",
@@ -215,7 +224,7 @@ def entry(sequence: int, event: str, recording_id: str, segment: int = 1, **more
                 "initiation": "policy record all",
             }
         case "started":
-            file = f"{recording_id}-{segment}.wav"
+            file = more.pop("file", f"{recording_id}-{segment}.wav")
             facts |= {"file": file, "uri": f"https://127.0.0.1:8102/recordings/{file}"}
         case "failed":
             facts |= {"reason": "disk-full"}
@@ -224,9 +233,10 @@ def entry(sequence: int, event: str, recording_id: str, segment: int = 1, **more
     return json.loads(json.dumps({**facts, **more}))  # type: ignore[no-any-return]
 
 
-def whole_call(first_sequence: int, recording_id: str, **expected: Any) -> list[dict[str, Any]]:
+def whole_call(first_sequence: int, recording_id: str, file: str = "", **expected: Any) -> list[dict[str, Any]]:
+    named: dict[str, Any] = {"file": file} if file else {}
     return [
         entry(first_sequence, "expected", recording_id, **expected),
-        entry(first_sequence + 1, "started", recording_id),
+        entry(first_sequence + 1, "started", recording_id, **named),
         entry(first_sequence + 2, "ended", recording_id),
     ]

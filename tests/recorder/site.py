@@ -107,6 +107,7 @@ def make_site(directory: Path, **settings: Any) -> Site:
         "private_key": tls / "server.key",
         "certificate_authority": tls / "ca.pem",
         "ledger_token_file": secrets / "ledger.token",
+        "keys_directory": directory / "keys",
         "media_servers": (),
         "missing_after_s": 1.5,
         "ledger_grace_s": 0.5,

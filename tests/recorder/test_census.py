@@ -31,6 +31,8 @@ def row(state: str, media_server: str = "east", reason: str = "", digit: str = "
         reason=reason,
         size=10,
         sha256=digit * 64,
+        stored_size=None,
+        stored_sha256="",
         store_key="",
         attempts=0,
         next_attempt_at=None,
@@ -65,7 +67,7 @@ def test_a_file_that_is_announced_within_the_grace_is_not_taken_in() -> None:
 def test_a_finished_file_of_a_running_row_is_fetched_after_the_grace() -> None:
     judge, listings, running = census(), {"east": [report()], "west": []}, row("recording")
     assert compare(judge, 0, listings, running) == []
-    assert compare(judge, 10, listings, running) == [Fetch(running, "east")]
+    assert compare(judge, 10, listings, running) == [Fetch(running, "east", f"{ID}-1.wav")]
 
 
 def test_a_running_file_is_neither_missing_nor_fetched() -> None:
@@ -113,7 +115,7 @@ def test_a_row_of_a_media_server_that_is_not_configured_is_not_called_missing() 
 
 def test_a_file_on_another_media_server_than_the_row_says_is_fetched_from_there() -> None:
     ended = row("ended", media_server="west")
-    assert compare(census(), 0, {"east": [report()], "west": []}, ended) == [Fetch(ended, "east")]
+    assert compare(census(), 0, {"east": [report()], "west": []}, ended) == [Fetch(ended, "east", f"{ID}-1.wav")]
 
 
 def test_a_file_on_two_media_servers_is_fetched_from_the_one_in_the_row() -> None:
@@ -123,19 +125,19 @@ def test_a_file_on_two_media_servers_is_fetched_from_the_one_in_the_row() -> Non
 def test_a_failed_row_whose_file_turns_up_is_fetched() -> None:
     for reason in ("missing", "unknown-media-server", "no-answer"):
         failed = row("failed", reason=reason)
-        assert compare(census(), 0, {"east": [report()]}, failed) == [Fetch(failed, "east")]
+        assert compare(census(), 0, {"east": [report()]}, failed) == [Fetch(failed, "east", f"{ID}-1.wav")]
 
 
 def test_a_file_that_failed_its_digest_is_left_alone_until_it_changes() -> None:
     failed = row("failed", reason="digest-mismatch")
     assert compare(census(), 0, {"east": [report()]}, failed) == []
-    assert compare(census(), 0, {"east": [report(digit="b")]}, failed) == [Fetch(failed, "east")]
+    assert compare(census(), 0, {"east": [report(digit="b")]}, failed) == [Fetch(failed, "east", f"{ID}-1.wav")]
 
 
 def test_a_stored_file_that_is_still_listed_is_deleted_again_after_a_while() -> None:
     judge, stored = census(), replace(row("stored"), deleted_at_source=NOW)
     assert compare(judge, 0, {"east": [report()]}, stored) == []
-    assert compare(judge, 10, {"east": [report()]}, stored) == [DeleteAgain(stored, "east")]
+    assert compare(judge, 10, {"east": [report()]}, stored) == [DeleteAgain(stored, "east", f"{ID}-1.wav")]
 
 
 def test_a_stored_file_whose_deletion_is_under_way_is_left_to_it() -> None:
@@ -153,13 +155,13 @@ def test_other_content_under_a_stored_name_is_never_deleted() -> None:
 def test_what_a_person_deleted_is_deleted_at_its_source_too() -> None:
     judge, buried = census(), replace(row("failed"), recording_deleted=True)
     compare(judge, 0, {"east": [report()]}, buried)
-    assert compare(judge, 10, {"east": [report()]}, buried) == [DeleteAgain(buried, "east")]
+    assert compare(judge, 10, {"east": [report()]}, buried) == [DeleteAgain(buried, "east", f"{ID}-1.wav")]
 
 
 def test_what_was_discarded_is_deleted_where_it_is_found_and_missed_nowhere() -> None:
     judge, short = census(), row("discarded")
     compare(judge, 0, {"east": [report()], "west": []}, short)
-    assert compare(judge, 10, {"east": [report()], "west": []}, short) == [DeleteAgain(short, "east")]
+    assert compare(judge, 10, {"east": [report()], "west": []}, short) == [DeleteAgain(short, "east", f"{ID}-1.wav")]
     assert compare(judge, 1000, {"east": [], "west": []}, short) == []
 
 
@@ -175,4 +177,4 @@ def test_the_part_that_a_media_server_saved_of_a_failed_recording_is_fetched() -
     part = {"east": [report("failed")]}
     assert compare(census(), 0, part, row("ended")) == []  # the fetcher is about to
     given_up = row("failed", reason="disk-full")  # before there was room to seal what there is
-    assert compare(census(), 0, part, given_up) == [Fetch(given_up, "east")]
+    assert compare(census(), 0, part, given_up) == [Fetch(given_up, "east", f"{ID}-1.wav")]

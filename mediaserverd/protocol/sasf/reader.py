@@ -49,12 +49,13 @@ class SasfReader:
         data: bytes | memoryview | mmap.mmap,
         private_keys: Sequence[PrivateKey] = (),
         keybox: Keybox | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.view = memoryview(data)
         self.opening: Opening = parse_opening(self.view)
         self._given_keybox = keybox
         self.key_id: str | None = None
-        self._key = self._unwrapped(private_keys)
+        self._key = self._fitting(key) or self._unwrapped(private_keys)
 
     @property
     def header(self) -> Header:
@@ -117,6 +118,12 @@ class SasfReader:
     def broken_records(self) -> list[Finding]:
         """Chunks that hold, whose records break the rules: the fault of whoever wrote them."""
         return self._whole()[1] if self.readable else []
+
+    def _fitting(self, key: bytes | None) -> bytes | None:
+        """A key that was unwrapped elsewhere, by who has the private keys."""
+        if key is None or not self.header.encrypted:
+            return None
+        return key if key_check(key) == self.header.key_check else None
 
     def _unwrapped(self, private_keys: Sequence[PrivateKey]) -> bytes | None:
         if not self.header.encrypted or not private_keys:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from mediaserverd.recorder.states import RecordingState, SegmentState
+
+# Kept in one column, separated by spaces.
+KeyIds = Annotated[list[str], BeforeValidator(lambda kept: kept.split() if isinstance(kept, str) else kept)]
 
 
 class Party(BaseModel):
@@ -58,6 +61,15 @@ class Segment(BaseModel):
     fetched_at: datetime | None
     deleted_at_source: datetime | None
     purged_at: datetime | None
+    format: str = Field(description="Of the file in the store: `wav` or `sasf`; empty until it is there.")
+    compression: str = Field(description="What this recorder compressed it to; empty: stored as it was received.")
+    stored_size: int | None = Field(description="Of the file in the store; `size` is of what was fetched.")
+    stored_sha256: str
+    encrypted: bool
+    key_ids: KeyIds = Field(description="Of the keys that open it.")
+    keys_destroyed_at: datetime | None = Field(description="Since then nobody can read it any more, anywhere.")
+    verification: str = Field(description="Of a SASF file: `verified`, `unread` (no key here opens it) or `failed`.")
+    verification_findings: list[str] | None = Field(description="What is wrong with it, or what it proves.")
 
 
 class Event(BaseModel):

@@ -7,6 +7,7 @@ changes is one transaction, one fsync. Reads have threads of their own and, in W
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +60,8 @@ def _create(url: str) -> Engine:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     # FULL: a row that was answered for survives a power cut; the file is deleted on the media server after that.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    # secure_delete: a destroyed key is written over, not only unlinked from its page.
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -75,6 +77,17 @@ def _upgrade(engine: Engine) -> None:
     with _UPGRADING, engine.connect().execution_options(writes=True) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def leave_no_trace(engine: Engine) -> bool:
+    """SQLite's log has former pages until it is cut off. PostgreSQL has them until VACUUM; that is its operator's."""
+    if engine.dialect.name != "sqlite":
+        return True
+    with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = cursor.fetchone()
+    return row is not None and not row[0]
 
 
 def _shown(url: str) -> str:
@@ -119,6 +132,10 @@ class Database:
     ) -> _T:
         with self._engine.connect().execution_options(writes=writes) as connection, connection.begin():
             return function(connection, *args, **kwargs)
+
+    async def leave_no_trace(self) -> bool:
+        """Of what was deleted in transactions before. False: readers are in the way, try again."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, leave_no_trace, self._engine)
 
     async def probe(self) -> str:
         """Why the database cannot be used now; empty when it can."""

@@ -43,6 +43,8 @@ class Segment:
     reason: str
     size: int | None
     sha256: str
+    stored_size: int | None
+    stored_sha256: str
     store_key: str
     attempts: int
     next_attempt_at: datetime | None
@@ -60,8 +62,12 @@ class Segment:
 
 
 def file_name(recording_id: str, number: int) -> str:
-    """The name that a media server gives to the file of a segment (docs/wire.md section 1)."""
-    return f"{recording_id}-{number}.wav"
+    """The name that a media server gives to the file of a segment, unless it says another (docs/wire.md section 1)."""
+    return f"{file_stem(recording_id, number)}.sasf"
+
+
+def file_stem(recording_id: str, number: int) -> str:
+    return f"{recording_id}-{number}"
 
 
 def _selection() -> Select[Any]:
@@ -79,6 +85,8 @@ def _segment(row: Row[Any]) -> Segment:
         reason=row.reason,
         size=row.size,
         sha256=row.sha256,
+        stored_size=row.stored_size,
+        stored_sha256=row.stored_sha256,
         store_key=row.store_key,
         attempts=row.attempts,
         next_attempt_at=row.next_attempt_at,
@@ -140,6 +148,7 @@ def begin_fetch(connection: Connection, segment: Segment, report: Report, store_
         "ended_at": report.ended_at,
         "duration_ms": report.duration_ms,
         "store_key": segment.store_key or store_key,
+        "stored_sha256": segment.stored_sha256 if report.sha256 == segment.sha256 else "",
     }
     _set(connection, segment.key, **{name: value for name, value in values.items() if value is not None})
     if segment.state is not SegmentState.FETCHING:
@@ -201,16 +210,18 @@ def fail(connection: Connection, segment: Segment, reason: str, now: datetime) -
     refresh_recording(connection, segment.recording_id, now)
 
 
-def found_finished(connection: Connection, segment: Segment, media_server: str, now: datetime) -> None:
+def found_finished(connection: Connection, segment: Segment, media_server: str, file: str, now: datetime) -> None:
     """A media server has it finished, whatever the catalogue thought: fetch it from there."""
-    _set(connection, segment.key, state=SegmentState.ENDED, media_server=media_server, attempts=0, next_attempt_at=now)
+    place = {"media_server": media_server, "file": file}
+    _set(connection, segment.key, state=SegmentState.ENDED, attempts=0, next_attempt_at=now, **place)
     add_event(connection, *segment.key, "found", now, actor=media_server, detail={"was": segment.state})
     refresh_recording(connection, segment.recording_id, now)
 
 
-def delete_again(connection: Connection, segment: Segment, media_server: str, now: datetime) -> None:
+def delete_again(connection: Connection, segment: Segment, media_server: str, file: str, now: datetime) -> None:
     """It is in the store (or was deleted by a person), and a media server still lists it."""
-    _set(connection, segment.key, media_server=media_server, next_attempt_at=now, deleted_at_source=None)
+    place = {"media_server": media_server, "file": file}
+    _set(connection, segment.key, next_attempt_at=now, deleted_at_source=None, **place)
 
 
 def hurry(connection: Connection, media_server: str, now: datetime) -> None:
@@ -240,7 +251,7 @@ def try_failed_again(connection: Connection, media_servers: Collection[str], now
     )
     revived = [_segment(row) for row in connection.execute(query)]
     for segment in revived:
-        found_finished(connection, segment, segment.media_server, now)
+        found_finished(connection, segment, segment.media_server, segment.file, now)
     return len(revived)
 
 

@@ -1,7 +1,8 @@
 """The tables of the catalogue. Only what both SQLite and PostgreSQL do; no queries here.
 
 ``recordings`` has one row for each recording as people see it, ``segments`` one for each file of it (a failover makes a
-second one). The rows of ``segments`` are also the durable queue of what is to be fetched and deleted: see ``fetch``.
+second one). ``keyboxes`` has what opens encrypted files. The rows of ``segments`` are also the durable queue of what is
+to be fetched and deleted: see ``fetch``.
 ``events`` is append-only: what happened with a recording, who listened to it, who deleted it.
 """
 
@@ -18,13 +19,14 @@ from sqlalchemy import (
     Dialect,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
     Text,
     TypeDecorator,
 )
-from sqlalchemy.schema import ForeignKey
+from sqlalchemy.schema import ForeignKey, ForeignKeyConstraint
 
 
 class Instant(TypeDecorator[datetime]):
@@ -114,8 +116,30 @@ segments = Table(
     Column("fetched_at", Instant),
     Column("deleted_at_source", Instant),
     Column("purged_at", Instant),  # the object of a deleted recording is gone from the store
+    # Of the object in the store: without its keys, perhaps compressed. ``size`` and ``sha256`` are of what was fetched.
+    Column("format", String(16), nullable=False, default=""),  # wav, sasf
+    Column("compression", String(16), nullable=False, default=""),  # by this recorder
+    Column("stored_size", BigInteger),
+    Column("stored_sha256", String(64), nullable=False, default=""),
+    Column("encrypted", Boolean, nullable=False, default=False),
+    Column("key_ids", Text, nullable=False, default=""),  # space-separated: of the keys that open it
+    Column("keys_destroyed_at", Instant),
+    Column("verification", String(16), nullable=False, default=""),
+    Column("verification_findings", JSON(none_as_null=True)),
     Index(None, "next_attempt_at"),
     Index(None, "state", "media_server"),
+    Index(None, "verification"),
+)
+
+# The wrapped keys of encrypted files, which are nowhere else: to delete a row here is to destroy a recording.
+keyboxes = Table(
+    "keyboxes",
+    metadata,
+    Column("recording_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("file_id", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    ForeignKeyConstraint(["recording_id", "number"], ["segments.recording_id", "segments.number"]),
 )
 
 ledger_positions = Table(

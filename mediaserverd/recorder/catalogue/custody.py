@@ -1,0 +1,98 @@
+"""What the catalogue keeps of the object in the store: what verifying it found, and the keys of encrypted ones.
+
+The wrapped keys of an encrypted recording are in these rows and nowhere else; to delete them is to destroy the audio,
+wherever copies of the file are (crypto-shredding). Not responsible for the keys that open them (``vault``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select, update
+
+from mediaserverd.recorder.catalogue.events import add_event
+from mediaserverd.recorder.catalogue.segments import Segment
+from mediaserverd.recorder.catalogue.tables import keyboxes, segments
+from mediaserverd.recorder.intake import Admitted
+
+
+@dataclass(frozen=True, slots=True)
+class Custody:
+    """``content``: the keybox as it stood in the file."""
+
+    file_id: bytes
+    content: bytes
+
+
+def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, now: datetime) -> None:
+    """Before the object is put into the store: an object without this row could never be opened."""
+    examined = admitted.examined
+    told: dict[str, Any] = {"quality": examined.quality, "duration_ms": examined.duration_ms}
+    connection.execute(
+        update(segments)
+        .where(_is(segment.recording_id, segment.number))
+        .values(
+            format=admitted.format,
+            compression=examined.compression,
+            stored_size=examined.size,
+            stored_sha256=examined.sha256,
+            encrypted=examined.encrypted,
+            key_ids=" ".join(admitted.key_ids),
+            verification=examined.verification,
+            verification_findings=list(examined.findings) or None,
+            **{name: value for name, value in told.items() if value is not None},
+        )
+    )
+    connection.execute(delete(keyboxes).where(_of(segment.recording_id, segment.number)))
+    if examined.keybox:
+        values = {"file_id": examined.file_id, "content": examined.keybox}
+        connection.execute(insert(keyboxes).values(recording_id=segment.recording_id, number=segment.number, **values))
+    if examined.verification:
+        detail = {"findings": list(examined.findings[:5]), "compression": examined.compression}
+        add_event(
+            connection,
+            segment.recording_id,
+            segment.number,
+            f"verification-{examined.verification}",
+            now,
+            detail=detail,
+        )
+
+
+def custody_of(connection: Connection, recording_id: str, number: int) -> Custody | None:
+    """None: it is in clear, or its keys were destroyed."""
+    row = connection.execute(select(keyboxes).where(_of(recording_id, number))).one_or_none()
+    return None if row is None else Custody(row.file_id, row.content)
+
+
+def destroy_keys(connection: Connection, recording_id: str, who: str, now: datetime) -> int:
+    """Makes the encrypted segments of a recording unreadable for ever. How many there were."""
+    destroyed = connection.execute(delete(keyboxes).where(keyboxes.c.recording_id == recording_id)).rowcount
+    if destroyed:
+        connection.execute(
+            update(segments)
+            .where(segments.c.recording_id == recording_id, segments.c.encrypted)
+            .values(keys_destroyed_at=now)
+        )
+        add_event(connection, recording_id, None, "keys-destroyed", now, actor=who, detail={"segments": destroyed})
+    return destroyed
+
+
+def lost_with(connection: Connection, key_id: str, others: Collection[str]) -> int:
+    """How many segments nobody here could read any more without this key, having the others."""
+    query = select(segments.c.key_ids).join(
+        keyboxes, and_(keyboxes.c.recording_id == segments.c.recording_id, keyboxes.c.number == segments.c.number)
+    )
+    rows = connection.execute(query.where(segments.c.key_ids.contains(key_id, autoescape=True))).scalars()
+    return sum(key_id in (ids := row.split()) and not set(ids) & set(others) for row in rows)
+
+
+def _is(recording_id: str, number: int) -> Any:
+    return and_(segments.c.recording_id == recording_id, segments.c.number == number)
+
+
+def _of(recording_id: str, number: int) -> Any:
+    return and_(keyboxes.c.recording_id == recording_id, keyboxes.c.number == number)

@@ -1,0 +1,129 @@
+"""SASF recordings in the recorder: verified before they are stored, and their keys kept apart from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from mediaserverd.protocol.sasf.faults import WrongKey
+from mediaserverd.protocol.sasf.reader import SasfReader
+from mediaserverd.recorder.vault import Vault
+from tests.kit.g711 import PCMU
+from tests.kit.speech import speech
+from tests.recorder.media_server import File, whole_call
+from tests.recorder.sasf_files import CALLING_SEED, Pen, sasf
+from tests.recorder.site import Site
+
+
+@pytest.fixture
+async def pen(site: Site) -> Pen:
+    return Pen(site)
+
+
+async def stored(pen: Pen, file: File, sequence: int = 1) -> dict[str, Any]:
+    """The segment of the recording, in the detail of it, once it is stored and gone from its source."""
+    recording_id = file.report["recording_id"]
+    await pen.site.ledger(whole_call(sequence, recording_id, file=file.report["file"]))
+    detail = await pen.site.until_gone_from_source(recording_id)
+    (segment,) = detail["segments"]
+    return dict(segment)
+
+
+async def test_a_sound_recording_is_verified_and_stored_with_its_quality(pen: Pen) -> None:
+    file = pen.add()
+    segment = await stored(pen, file)
+    assert (segment["format"], segment["verification"], segment["encrypted"]) == ("sasf", "verified", True)
+    assert "proves that media" in segment["verification_findings"][0]
+    assert segment["quality"]["sides"][0]["packets"] == 100
+    assert segment["quality"]["degraded"] is False
+    assert segment["sha256"] == file.report["sha256"]
+
+
+async def test_the_stored_file_has_no_key_in_it_and_is_otherwise_what_was_recorded(pen: Pen) -> None:
+    file = pen.add()
+    segment = await stored(pen, file)
+    (path,) = pen.site.stored_files()
+    kept = path.read_bytes()
+    before, after = SasfReader(file.content), SasfReader(kept)
+    assert len(before.keybox.keys) == 1
+    assert after.keybox.keys == ()
+    assert segment["key_ids"] == [before.keybox.keys[0].key_id]
+    head, size = before.opening.keybox_at, before.opening.size
+    assert (kept[:head], kept[size:]) == (file.content[:head], file.content[size:])
+    with pytest.raises(WrongKey):
+        after.contents()
+    assert list((pen.site.directory / "recorder" / "incoming").iterdir()) == []
+
+
+async def test_a_recording_in_clear_is_verified_too(pen: Pen) -> None:
+    file = pen.add(encrypted=False)
+    segment = await stored(pen, file)
+    assert (segment["verification"], segment["encrypted"], segment["key_ids"]) == ("verified", False, [])
+    (path,) = pen.site.stored_files()
+    assert path.read_bytes() == file.content
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+async def test_a_recording_that_was_tampered_with_is_kept_as_evidence_and_an_alarm_is_raised(
+    pen: Pen, encrypted: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = pen.add(encrypted=encrypted, spoil_at=9000)
+    segment = await stored(pen, file)
+    assert segment["verification"] == "failed"
+    assert "tampered" in segment["verification_findings"][0]
+    assert segment["quality"]["degraded"] is True, "what the rest is worth is still said"
+    (path,) = pen.site.stored_files()
+    assert path.read_bytes()[9000:9100] == file.content[9000:9100]
+    assert "verification_failed" in capsys.readouterr().out
+
+
+async def test_a_file_of_an_unknown_signer_is_kept_as_evidence(pen: Pen) -> None:
+    recording_id = "ab" * 16
+    content = sasf(recording_id, Ed25519PrivateKey.generate(), pen.recipients())
+    segment = await stored(pen, pen.add(recording_id=recording_id, content=content))
+    assert segment["verification"] == "failed"
+    assert "signed by an unknown key" in segment["verification_findings"][0]
+
+
+async def test_a_sound_file_in_the_place_of_another_recording_is_kept_as_evidence(pen: Pen) -> None:
+    content = sasf("cd" * 16, pen.signer, pen.recipients())
+    segment = await stored(pen, pen.add(recording_id="ab" * 16, content=content))
+    assert segment["verification"] == "failed"
+    assert f"of {'cd' * 16}" in segment["verification_findings"][0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"SASF\r\n\x1a\n", b"RIFF" + bytes(100), b"\0" * 5000], ids=["torn", "wav", "zeros"]
+)
+async def test_what_is_no_sasf_file_at_all_is_kept_as_evidence(pen: Pen, content: bytes) -> None:
+    segment = await stored(pen, pen.add(content=content))
+    assert segment["verification"] == "failed"
+    (path,) = pen.site.stored_files()
+    assert path.read_bytes() == content
+
+
+async def test_a_signer_that_becomes_trusted_later_is_believed_without_a_restart(pen: Pen) -> None:
+    other = Pen(pen.site)  # takes the place of the first one among the trusted
+    assert (await stored(other, other.add()))["verification"] == "verified"
+    assert (await stored(pen, pen.add(), 10))["verification"] == "failed"
+
+
+async def test_a_recording_for_other_keys_is_stored_and_told_as_unread(pen: Pen, tmp_path: Path) -> None:
+    elsewhere = Vault.open(tmp_path / "elsewhere" / "keys", None)
+    content = sasf("ab" * 16, pen.signer, list(elsewhere.recipients().values()))
+    segment = await stored(pen, pen.add(recording_id="ab" * 16, content=content))
+    assert (segment["verification"], segment["key_ids"]) == ("unread", list(elsewhere.recipients()))
+    assert "the audio was not looked at" in segment["verification_findings"][0]
+
+
+async def test_plaintext_and_keys_of_an_encrypted_recording_are_nowhere_on_the_disk(pen: Pen) -> None:
+    file = pen.add()
+    voice = bytes(PCMU.encode(speech(CALLING_SEED, 2.0)))[4000:4160]
+    assert voice in sasf("00" * 16, pen.signer, [], encrypted=False), "a recording in clear has it"
+    await stored(pen, file)
+    for path in pen.site.directory.rglob("*"):
+        if path.is_file():
+            assert voice not in path.read_bytes(), path
