@@ -12,7 +12,7 @@ from mediaserverd.controller.server import Controller
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.tls import client_context
-from tests.controller.raw_phone import RawPhone
+from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
 from tests.controller.site import Site, controller_settings
 from tests.controller.test_ledger import ListeningRecorder
 from tests.controller.waiting import until
@@ -46,6 +46,10 @@ class Stage:
     async def get(self, path: str) -> Any:
         return (await self._client.get(path)).json()
 
+    async def post(self, path: str, body: object = None) -> tuple[int, Any]:
+        answer = await self._client.post(path, json=body)
+        return answer.status_code, answer.json()
+
     async def running(self) -> int:
         return len((await self.get("/control/calls"))["running"])
 
@@ -61,6 +65,20 @@ class Stage:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+async def talk(alice: RawPhone, bob: RawPhone, number: str = "102") -> tuple[OutgoingCall, RawMessage, RawMessage]:
+    """A call that is up: the caller's dialog, the INVITE that bob got, and the 200 that alice got."""
+    call = alice.start_call(number)
+    await call.invite(alice.sdp(40000))
+    invite = await bob.next("INVITE")
+    bob.reply(invite, 180, "Ringing")
+    await alice.next(180)
+    bob.reply(invite, 200, "OK", bob.sdp(50000))
+    answer = call.take(await alice.next(200))
+    call.send("ACK")
+    await bob.next("ACK")
+    return call, invite, answer
 
 
 @asynccontextmanager

@@ -14,9 +14,9 @@ from structlog.testing import capture_logs
 from mediaserverd.controller.server import Controller
 from mediaserverd.process.role import StartFault
 from tests.controller.raw_ng import ask_media
-from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
+from tests.controller.raw_phone import RawPhone
 from tests.controller.site import Site, controller_settings
-from tests.controller.stage import stage_of
+from tests.controller.stage import stage_of, talk
 from tests.controller.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
@@ -28,26 +28,12 @@ def _port(sdp: str) -> int:
     return int(found[1])
 
 
-async def _talk(alice: RawPhone, bob: RawPhone, number: str = "102") -> tuple[OutgoingCall, RawMessage, RawMessage]:
-    """A call that is up: the caller's dialog, the INVITE that bob got, and the 200 that alice got."""
-    call = alice.start_call(number)
-    await call.invite(alice.sdp(40000))
-    invite = await bob.next("INVITE")
-    bob.reply(invite, 180, "Ringing")
-    await alice.next(180)
-    bob.reply(invite, 200, "OK", bob.sdp(50000))
-    answer = call.take(await alice.next(200))
-    call.send("ACK")
-    await bob.next("ACK")
-    return call, invite, answer
-
-
 @pytest.mark.parametrize(("first", "second"), [("udp", "udp"), ("tcp", "udp"), ("tls", "tcp"), ("udp", "tls")])
 async def test_two_phones_talk_through_the_media_server_and_it_is_recorded(site: Site, first: str, second: str) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice", first), await stage.phone("bob", second)
         with capture_logs() as logs:
-            call, invite, answer = await _talk(alice, bob)
+            call, invite, answer = await talk(alice, bob)
             assert 16384 <= _port(invite.body) <= 32767
             assert 16384 <= _port(answer.body) <= 32767
             assert _port(invite.body) != _port(answer.body)
@@ -122,7 +108,7 @@ async def test_who_is_not_known_or_not_there_is_404_or_480_and_logged_once(site:
 async def test_hold_and_resume_cross_the_call_with_our_own_session(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
-        call, _, answer = await _talk(alice, bob)
+        call, _, answer = await talk(alice, bob)
         for direction, mirrored in (("sendonly", "recvonly"), ("sendrecv", "sendrecv")):
             call.send("INVITE", body=alice.sdp(40000, direction))
             reinvite = await bob.next("INVITE")
@@ -140,7 +126,7 @@ async def test_hold_and_resume_cross_the_call_with_our_own_session(site: Site) -
 async def test_an_info_crosses_with_its_body_and_its_answer(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
-        call, _, _ = await _talk(alice, bob)
+        call, _, _ = await talk(alice, bob)
         call.cseq += 1
         call.via = alice.via()
         headers = [*call.headers("INFO"), "Content-Type: application/dtmf-relay"]
@@ -213,7 +199,7 @@ async def test_an_invite_with_no_hops_left_and_one_that_comes_back_are_refused(s
 async def test_calls_over_the_limit_and_calls_while_draining_are_503_and_running_ones_go_on(site: Site) -> None:
     async with stage_of(site, max_calls=1) as stage:
         alice, bob, carol = [await stage.phone(name) for name in ("alice", "bob", "carol")]
-        call, _, _ = await _talk(alice, bob)
+        call, _, _ = await talk(alice, bob)
         second = carol.start_call("101")
         second.send("INVITE", body=carol.sdp())
         refused = await carol.next(503)
@@ -232,7 +218,7 @@ async def test_calls_over_the_limit_and_calls_while_draining_are_503_and_running
 async def test_a_stop_ends_running_calls_on_both_sides_and_their_recordings(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
-        await _talk(alice, bob)
+        await talk(alice, bob)
         await until(lambda: ("started",) in stage.ledger("event"))
         await stage.controller.stop()
         await alice.next("BYE")
@@ -244,7 +230,7 @@ async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site
     async with AsyncExitStack() as stack:
         stage = await stack.enter_async_context(stage_of(site))
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
-        await _talk(alice, bob)
+        await talk(alice, bob)
         await until(lambda: ("started",) in stage.ledger("event"))
         [link] = stage.controller._switchboard.media._links.values()
         assert link._connection is not None
@@ -258,7 +244,7 @@ async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site
 async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
-        call, _, _ = await _talk(alice, bob)
+        call, _, _ = await talk(alice, bob)
         carol = await stage.phone("carol")
         board = stage.controller._switchboard
         [live] = board.calls.values()
@@ -290,7 +276,7 @@ async def test_a_slow_disk_delays_the_recording_but_never_the_call(site: Site, m
             return await append(document)
 
         monkeypatch.setattr(stage.controller._ledger, "append", slow)
-        call, _, _ = await _talk(alice, bob)
+        call, _, _ = await talk(alice, bob)
         assert await ask_media("list") == {"result": "ok", "calls": [next(iter(stage.controller._switchboard.calls))]}
         assert list(site.directory.glob("spool/*.spool")) == []
         disk.set()
@@ -374,7 +360,7 @@ async def test_the_next_address_of_a_line_is_tried_when_one_cannot_be_reached(si
 async def test_a_phone_that_comes_back_on_a_new_connection_keeps_its_call(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob", "tcp")
-        call, _, _ = await _talk(alice, bob)
+        call, _, _ = await talk(alice, bob)
         bob.close()
         await until(lambda: not stage.controller._locations.of("bob"))
         back = await stage.phone("bob", "tcp")
@@ -404,7 +390,7 @@ async def test_a_reload_swaps_stations_and_policies_and_refuses_what_is_wrong(si
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         settings = controller_settings(site, initiation={"policies": []}, name="other")
         assert await stage.controller.reload(settings) == ["name"]
-        await _talk(alice, bob)
+        await talk(alice, bob)
         await asyncio.sleep(0.1)
         assert stage.recorder.entries == []
         with pytest.raises(StartFault):
