@@ -9,6 +9,7 @@
 - ``processes``   what a role's processes have used of CPU and memory.
 - ``campaign``    what is measured, in which order; ``results`` and ``report`` are what comes out.
 - ``native``      builds the C++ programs.
+- ``conversion``  recordings to audio files, beside FFmpeg: ``python -m bench.conversion``.
 
 The tests use ``rtp_load`` and ``sip_load`` too. Numbers of two machines, or of two moments of a busy one, are not to be
 compared; ratios to the floor of the same run are.

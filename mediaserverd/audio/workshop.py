@@ -13,6 +13,7 @@ import contextlib
 import os
 import socket
 import subprocess
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
@@ -25,6 +26,7 @@ __all__ = ["Job", "WorkFailed", "WorkerDied", "Workshop", "WorkshopFull"]
 
 WAITING_LIMIT: Final = 256  # a caller who is told "later" can come back; a queue without end only hides the trouble
 NICENESS: Final = 10
+AHEAD_BYTES: Final = 32 << 20  # two hours of Opus: then the worker is free long before the listener has heard it
 DEADLINE_S: Final = 1800.0  # a day of audio takes minutes; more is a fault
 _END_S: Final = 5.0
 
@@ -82,11 +84,28 @@ class Workshop:
         raise AssertionError("answers end with done, or with an exception")
 
     async def stream(self, work: Callable[..., object], *arguments: Any) -> AsyncGenerator[bytes, None]:
-        """What the work writes. Who stops listening (``aclose``) ends the work."""
-        async with self._answers(work, arguments) as answers:
-            async for kind, value in answers:
-                if kind == "bytes":
-                    yield value
+        """What the work writes. Who stops listening (``aclose``) ends the work.
+
+        The worker does not wait for a slow listener, somebody who plays what it makes, until it is far ahead.
+        """
+        ahead = _Ahead()
+        task = asyncio.create_task(self._read_ahead(ahead, work, arguments))
+        try:
+            while (part := await ahead.take()) is not None:
+                yield part
+            await task  # its fault, if it had one
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _read_ahead(self, ahead: _Ahead, work: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        try:
+            async with self._answers(work, arguments) as answers:
+                async for kind, value in answers:
+                    if kind == "bytes":
+                        await ahead.put(value)
+        finally:
+            ahead.end()
 
     async def close(self) -> None:
         """Ends the idle workers; those at work end with their work's cancellation."""
@@ -130,6 +149,42 @@ class Workshop:
 
     async def _threaded(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+
+class _Ahead:
+    """Parts of a stream on their way from a worker to a listener, up to ``AHEAD_BYTES`` and one part more."""
+
+    def __init__(self) -> None:
+        self._parts: deque[bytes] = deque()
+        self._bytes = 0
+        self._ended = False
+        self._changed = asyncio.Event()
+
+    async def put(self, part: bytes) -> None:
+        while self._bytes > AHEAD_BYTES:
+            await self._change()
+        self._parts.append(part)
+        self._bytes += len(part)
+        self._changed.set()
+
+    async def take(self) -> bytes | None:
+        """None at the end."""
+        while not self._parts and not self._ended:
+            await self._change()
+        if not self._parts:
+            return None
+        part = self._parts.popleft()
+        self._bytes -= len(part)
+        self._changed.set()
+        return part
+
+    def end(self) -> None:
+        self._ended = True
+        self._changed.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
 
 
 class _Worker:

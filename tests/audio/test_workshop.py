@@ -51,6 +51,12 @@ def flooding(job: Job, parts: int) -> None:
         job.target.write(bytes(100_000))
 
 
+def breaking_off(job: Job) -> None:
+    job.target.write(bytes(200_000))
+    job.target.flush()
+    raise ValueError("no more")
+
+
 @pytest.fixture
 async def workshop() -> AsyncIterator[Workshop]:
     async with Workshop(2) as made:
@@ -58,7 +64,7 @@ async def workshop() -> AsyncIterator[Workshop]:
 
 
 async def _appears(file: Path) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (file.exists() and file.read_text()):
             await asyncio.sleep(0.02)
     return int(file.read_text())
@@ -141,13 +147,33 @@ async def test_who_stops_listening_ends_the_work(workshop: Workshop) -> None:
     assert (await workshop.run(who))[1] >= 0
 
 
-async def test_a_slow_listener_holds_the_work_up_and_not_the_memory(workshop: Workshop) -> None:
-    stream = workshop.stream(flooding, 200)
-    first = len(await anext(stream))
-    await asyncio.sleep(0.3)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert sum([len(part) async for part in stream]) == 200 * 100_000 - first
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000  # KB
+async def test_a_slow_listener_keeps_no_worker_until_it_is_far_ahead() -> None:
+    async with Workshop(1) as workshop:
+        short, endless = workshop.stream(flooding, 100), workshop.stream(flooding, 1_000_000)
+        heard_bytes = len(await anext(short))
+        async with asyncio.timeout(60):
+            await workshop.run(who)  # the only worker is done with the first stream, that nobody reads on
+        assert sum([len(part) async for part in short]) == 100 * 100_000 - heard_bytes
+        await anext(endless)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(workshop.run(who), 2.0)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        await asyncio.sleep(1.0)
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 10_000  # KB
+        await endless.aclose()
+        assert (await workshop.run(who))[0] > 0
+
+
+async def test_a_fault_behind_a_part_of_a_stream_is_raised_behind_that_part(workshop: Workshop) -> None:
+    got = bytearray()
+
+    async def listen() -> None:
+        async for part in workshop.stream(breaking_off):
+            got.extend(part)
+
+    with pytest.raises(ValueError, match="no more"):
+        await listen()
+    assert got == bytes(200_000)
 
 
 async def test_more_than_can_wait_is_refused_and_no_more_than_the_workers_run_at_once(tmp_path: Path) -> None:
