@@ -28,7 +28,7 @@ void Concealment::fill(std::span<Sample> audio, std::size_t from, std::size_t co
     period_.clear();
     place_ = 0;
     const std::size_t needed = compared_ + longest_;
-    if (from < needed || shortest_ < 4) return;
+    if (from < needed || from > audio.size() || shortest_ < 4) return;
     const std::size_t length = best_period(audio.subspan(from - needed, needed));
     const std::size_t seam = length / 4;
     const Sample* past = audio.data() + from - length;

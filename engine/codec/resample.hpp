@@ -24,8 +24,8 @@ class Resampler {
 
   private:
     std::size_t taps_;
-    std::size_t phases_;
-    std::vector<float> table_;  // taps of phase 0, of phase 1, ...; one more phase than phases_
+    unsigned phase_bits_;
+    std::vector<float> table_;  // taps of phase 0, of phase 1, ...
 };
 
 }  // namespace codec

@@ -13,7 +13,7 @@ from mediaserverd.audio.concealment import Columns, Gaps
 from mediaserverd.audio.decoding import Flags, Format, Kind, formats
 from mediaserverd.audio.quality import SideQuality
 from mediaserverd.audio.reception import Reception, jitter_ms, reception
-from mediaserverd.audio.timeline import Floats, Source, Stretch, groups, reports_of, stretches, unwrapped
+from mediaserverd.audio.timeline import Floats, Reports, Source, Stretch, groups, stretches, unwrapped
 from mediaserverd.audio.track import NoiseTrack, Track, VoiceTrack
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents, Integers, Packets
 
@@ -35,12 +35,13 @@ class Packetized:
 
     @classmethod
     def of(cls, contents: Contents, number: int) -> Packetized:
-        packets = contents.packets.where(contents.packets.side == number)
+        packets = contents.packets.where(np.flatnonzero(contents.packets.side == number))
         known, chosen = formats(packets, contents.events, number)
         duration = np.zeros(len(packets), np.int64)
         for index in np.unique(chosen).tolist():
             rows = np.flatnonzero(chosen == index)
-            duration[rows] = known[index].durations(packets.where(rows), contents.data)
+            some = packets if len(rows) == len(packets) else packets.where(rows)
+            duration[rows] = known[index].durations(some, contents.data)
         kind = np.array([each.kind for each in known])[chosen]
         kind[(kind == Kind.VOICE) & (duration == 0)] = Kind.UNKNOWN  # too short to be what it claims to be
         clock_rate = np.array([each.clock_rate for each in known])[chosen]
@@ -121,8 +122,8 @@ def _placed(contents: Contents, sent: Packetized, first: Flags, lead: float) -> 
             clock_rate=int(sent.clock_rate[rows[0]]),
         )
         ssrc, base = int(packets.ssrc[rows[0]]), int(packets.timestamp[rows[0]])
-        reports = reports_of(contents.sender_reports, sent.number, ssrc, source, base)
-        placed += stretches(source, reports, lead)
+        told = [each for each in contents.sender_reports if (each.side, each.ssrc) == (sent.number, ssrc)]
+        placed += stretches(source, Reports.of(told, source, base), lead)
     return placed
 
 

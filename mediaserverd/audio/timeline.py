@@ -4,7 +4,10 @@ An RTP timestamp says exactly how far apart two packets were spoken, but not whe
 that is never negative. So each stretch of a source is mapped by a line under its arrivals: the least delayed packets
 of every few seconds give the sender's drift (Theil-Sen: the median slope between any two of them, which neither jitter
 nor a change of route bends), and what remains is followed slowly. Jitter then moves nothing. A stretch ends where the
-timestamps jump. RTCP sender reports stand in where no packets came.
+timestamps jump.
+
+A later arrival may mean a longer way, or a sender that lost a piece of its audio. RTCP sender reports tell which: they
+hold a timestamp and the sender's own time. Where these two went evenly, only the wander of a crystal is followed.
 
 Times are in units of 125 us. ``spoken`` is a timestamp as such a time, on the sender's clock.
 """
@@ -34,7 +37,10 @@ SPARSE: Final = 25  # packets; a window with fewer may have met no empty queue
 DRIFT_LIMIT: Final = 0.02  # sound cards are within 0.01; beyond is no clock
 DRIFT_DEADBAND: Final = 1 * _MS  # over a whole stretch; without drift samples are copied, not resampled
 WANDER_DEADBAND: Final = 2 * _MS  # of what remains: smaller moves of the minimum are noise
-WANDER_LIMIT: Final = 500e-6  # a change of route is followed at this rate, which nobody hears
+WANDER_LIMIT: Final = 500e-6  # what remains is followed at this rate, which nobody hears
+CRYSTAL_LIMIT: Final = 50e-6  # how much a crystal's rate may change with its temperature
+STEADY: Final = 5 * _MS  # a sender's two clocks go evenly if nearly all its reports are within this
+MIN_REPORTS: Final = 6  # half a minute of them (RFC 3550 6.2)
 WANDER_WINDOWS: Final = 3  # looked at on each side for the least delay
 _FAR: Final = 1e9  # beyond any stretch
 
@@ -48,6 +54,34 @@ class Source:
     timestamp: Integers  # unwrapped
     duration: Integers  # in ticks of the clock, as the timestamp
     clock_rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """The sender reports of a source: its timestamps as times, and its own times, in units of 125 us."""
+
+    spoken: Floats
+    own: Floats
+
+    @classmethod
+    def of(cls, reports: Sequence[SenderReport], source: Source, first: int) -> Reports:
+        """``first``: what the first timestamp was before it was unwrapped."""
+        near = np.searchsorted(source.arrival, [report.at for report in reports]).clip(max=len(source.arrival) - 1)
+        known = source.timestamp[near]
+        half = 1 << 31
+        steps = (np.array([report.rtp for report in reports], np.int64) - first - known + half) % (1 << 32) - half
+        began = reports[0].ntp if reports else 0
+        own = [(report.ntp - began) * UNITS_PER_SECOND / (1 << 32) for report in reports]
+        return cls((known + steps) * (UNITS_PER_SECOND / source.clock_rate), np.array(own, np.float64))
+
+    def say_steady(self, begin: float, end: float) -> bool:
+        """Whether the sender's clocks went evenly from ``begin`` to ``end``; False if too little is known."""
+        inside = (self.spoken >= begin - WINDOW) & (self.spoken <= end + WINDOW)
+        spoken, ahead = self.spoken[inside], (self.own - self.spoken)[inside]
+        if len(spoken) < MIN_REPORTS or np.ptp(spoken) < (end - begin) / 2:
+            return False
+        uneven = ahead - _slope(spoken[-MAX_WINDOWS:], ahead[-MAX_WINDOWS:]) * spoken
+        return bool(np.mean(np.abs(uneven - np.median(uneven)) < STEADY) > 0.95)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +120,8 @@ def groups(key: Integers) -> list[Integers]:
     return [part for part in np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if len(part)]
 
 
-def stretches(source: Source, reports: Sequence[tuple[int, int]], lead: float) -> list[Stretch]:
-    """``reports``: (arrival, unwrapped timestamp) of sender reports. ``lead``: what a packet counts as, in units.
+def stretches(source: Source, reports: Reports, lead: float) -> list[Stretch]:
+    """``lead``: how long a packet counts as, in units.
 
     A packet leaves when its last sample was spoken. Counted from there, packets of different lengths meet; ``lead``
     gives back the length of the shorter ones, so that the first packet of a recording is not cut off.
@@ -133,9 +167,7 @@ class _Lows:
         return _Lows(self.first[chosen], self.spoken[chosen], self.offset[chosen], self.trusted[chosen])
 
 
-def _mapped(
-    source: Source, span: slice, spoken: Floats, offset: Floats, reports: Sequence[tuple[int, int]]
-) -> Iterator[Stretch]:
+def _mapped(source: Source, span: slice, spoken: Floats, offset: Floats, reports: Reports) -> Iterator[Stretch]:
     lows = _lows(source.arrival[span], spoken, offset)
     drift = _drift(lows.spoken[lows.trusted], lows.offset[lows.trusted])
     breaks = np.flatnonzero(np.abs(np.diff(lows.offset - drift * lows.spoken)) > JUMP) + 1
@@ -143,11 +175,10 @@ def _mapped(
     for begin, end in itertools.pairwise([0, *breaks.tolist(), len(lows.first)]):
         first = lows.first[begin]
         last = lows.first[end] if end < len(lows.first) else len(rows)
-        chosen = lows.part(slice(begin, end))
-        if not len(breaks):
-            chosen = _with_reports(chosen, source, reports)
+        limit = CRYSTAL_LIMIT if reports.say_steady(spoken[first], spoken[last - 1]) else WANDER_LIMIT
         order = np.argsort(timestamp[first:last], kind="stable")
-        yield _stretch(rows[first:last][order], timestamp[first:last][order], source.clock_rate, chosen, drift)
+        placed = _Line(lows.part(slice(begin, end)), drift, limit)
+        yield _stretch(rows[first:last][order], timestamp[first:last][order], source.clock_rate, placed)
 
 
 def _lows(arrival: Integers, spoken: Floats, offset: Floats) -> _Lows:
@@ -161,48 +192,39 @@ def _lows(arrival: Integers, spoken: Floats, offset: Floats) -> _Lows:
     return _Lows(first, spoken[least], offset[least], trusted if trusted.any() else np.ones(len(first), bool))
 
 
-def _with_reports(lows: _Lows, source: Source, reports: Sequence[tuple[int, int]]) -> _Lows:
-    """Adds the reports that came between packets far apart: a sender on hold, or silent, still tells its clock.
-
-    A report leaves at the very time that it names, a packet a little later; so their line is moved onto the packets'.
-    """
-    if len(reports) < MIN_WINDOWS or len(lows.spoken) < 2:
-        return lows
-    given = np.array(reports, np.float64)
-    spoken = given[:, 1] * (UNITS_PER_SECOND / source.clock_rate)
-    line = np.interp(spoken, lows.spoken, lows.offset)
-    late = given[:, 0] - spoken - line
-    late -= np.median(late)
-    gap_start = np.searchsorted(lows.spoken, spoken) - 1
-    inside = (gap_start >= 0) & (gap_start < len(lows.spoken) - 1) & (np.abs(late) < JUMP)
-    widths = np.diff(lows.spoken)
-    inside &= widths[np.clip(gap_start, 0, len(widths) - 1)] > 2 * WINDOW
-    if not inside.any():
-        return lows
-    merged = np.concatenate((lows.spoken, spoken[inside]))
-    order = np.argsort(merged, kind="stable")
-    offsets = np.concatenate((lows.offset, (line + late)[inside]))[order]
-    return _Lows(np.zeros(len(merged), np.int64), merged[order], offsets, np.ones(len(merged), bool))
-
-
 def _drift(spoken: Floats, offset: Floats) -> float:
     """The median slope; 0 if it makes no difference over the whole stretch."""
     if len(spoken) < MIN_WINDOWS:
         return 0.0
-    one, other = np.triu_indices(len(spoken), 1)
-    run = spoken[other] - spoken[one]
-    rise = (offset[other] - offset[one])[run > 0]
-    slope = float(np.median(rise / run[run > 0])) if len(rise) else 0.0
+    slope = _slope(spoken, offset)
     matters = abs(slope) * float(np.ptp(spoken)) >= DRIFT_DEADBAND
     return slope if matters and abs(slope) <= DRIFT_LIMIT else 0.0
 
 
-def _stretch(rows: Integers, timestamp: Integers, clock_rate: int, lows: _Lows, drift: float) -> Stretch:
+def _slope(spoken: Floats, offset: Floats) -> float:
+    one, other = np.triu_indices(len(spoken), 1)
+    run = spoken[other] - spoken[one]
+    rise = (offset[other] - offset[one])[run > 0]
+    return float(np.median(rise / run[run > 0])) if len(rise) else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a stretch is placed by; ``limit``: how fast what remains of ``lows`` beside ``drift`` is followed."""
+
+    lows: _Lows
+    drift: float
+    limit: float
+
+
+def _stretch(rows: Integers, timestamp: Integers, clock_rate: int, line: _Line) -> Stretch:
+    lows, drift = line.lows, line.drift
     order = np.argsort(lows.spoken, kind="stable")
     spoken, offset = lows.spoken[order], lows.offset[order]
     remaining = offset - drift * spoken
     usable = np.flatnonzero(lows.trusted[order]) if lows.trusted.any() else np.arange(len(order))
-    path = _followed(spoken[usable], _least_around(remaining[usable]), drift == 0.0)
+    path = _followed(spoken[usable], _least_around(remaining[usable]), line.limit)
+    path = np.round(path) if drift == 0.0 else path  # whole units are copied, not resampled
     errors = remaining[usable] - path
     at = spoken[usable] * (1 + drift) + path
     knots = _bends(path)
@@ -217,14 +239,14 @@ def _least_around(values: Floats) -> Floats:
     return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, 2 * WANDER_WINDOWS + 1).min(axis=1))
 
 
-def _followed(spoken: Floats, targets: Floats, whole: bool) -> Floats:
-    """``targets``, no faster than a route is followed, and not at all for noise. ``whole``: in whole units."""
+def _followed(spoken: Floats, targets: Floats, limit: float) -> Floats:
+    """``targets``, no faster than ``limit``, and not at all for noise."""
     path = [float(targets[0])]
     for elapsed, target in zip(np.diff(spoken).tolist(), targets[1:].tolist(), strict=True):
         step = target - path[-1]
-        most = max(0.0, elapsed) * WANDER_LIMIT
+        most = max(0.0, elapsed) * limit
         path.append(path[-1] if abs(step) <= WANDER_DEADBAND else path[-1] + max(-most, min(most, step)))
-    return np.round(path) if whole else np.array(path)
+    return np.array(path)
 
 
 def _bends(path: Floats) -> Integers:
@@ -233,18 +255,3 @@ def _bends(path: Floats) -> Integers:
     kept = ~(np.append(level, True) & np.concatenate(([True], level)))
     kept[[0, -1]] = True
     return np.flatnonzero(kept)
-
-
-def reports_of(
-    reports: Sequence[SenderReport], side: int, ssrc: int, source: Source, first: int
-) -> list[tuple[int, int]]:
-    """Arrivals and unwrapped timestamps of the reports of one source, whose first timestamp was ``first``."""
-    given = []
-    for report in reports:
-        if (report.side, report.ssrc) != (side, ssrc):
-            continue
-        near = min(int(np.searchsorted(source.arrival, report.at)), len(source.arrival) - 1)
-        known = int(source.timestamp[near])
-        step = (report.rtp - (first + known) + (1 << 31)) % (1 << 32) - (1 << 31)
-        given.append((report.at, known + step))
-    return given
