@@ -1,6 +1,7 @@
 """What the payload types of a side stand for, and how long each packet sounds. Says nothing about when.
 
-Payload types mean what the last ``codecs`` event of their side before them says, else what RFC 3551 says.
+Payload types mean what the last ``codecs`` event of their side before them says (the first one also speaks for what is
+before it: a look-back), else what RFC 3551 says.
 """
 
 from __future__ import annotations
@@ -78,10 +79,10 @@ def formats(packets: Packets, events: Sequence[Event], side: int) -> tuple[list[
     """The formats of one side's packets, and for each packet the index of its own."""
     known: list[Format] = [UNKNOWN]
     chosen = _table({}, known)[packets.payload_type]
-    for event in events:
-        if event.name == "codecs" and event.side == side:
-            since = packets.arrival >= event.at
-            chosen[since] = _table(event.body.get("payload_types"), known)[packets.payload_type[since]]
+    agreed = [event for event in events if event.name == "codecs" and event.side == side]
+    for index, event in enumerate(agreed):
+        since = packets.arrival >= (event.at if index else 0)
+        chosen[since] = _table(event.body.get("payload_types"), known)[packets.payload_type[since]]
     return known, chosen
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from mediaserverd.call.setup import PauseRules
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
 from mediaserverd.config.policies import Policies, read_policies
-from mediaserverd.config.schema import ConfigFile, LineEntry, StationEntry, StationFile, WorkgroupEntry
+from mediaserverd.config.schema import ConfigFile, LineEntry, MediaSection, StationEntry, StationFile, WorkgroupEntry
 from mediaserverd.controller.settings import (
     ControllerSettings,
     LedgerLink,
@@ -26,7 +26,7 @@ from mediaserverd.controller.settings import (
     Station,
     Workgroup,
 )
-from mediaserverd.media.settings import MediaSettings
+from mediaserverd.media.settings import MediaSettings, RecordingDefaults
 from mediaserverd.protocol.sip.digest import a1
 from mediaserverd.recorder.settings import RecorderSettings, RetrievalLink
 
@@ -163,6 +163,7 @@ def _cross_faults(document: Document, entry: ConfigFile, stations: list[PlacedSt
                 yield document.fault((*path, "members", index), text)
     yield from _line_faults(document, entry.lines, {extension for _, _, extension in extensions})
     yield from _port_faults(document, entry)
+    yield from _recording_faults(document, entry.media)
     given = [entry.tls.certificate, entry.tls.private_key, entry.tls.certificate_authority]
     if any(given) and not all(given):
         yield document.fault(("tls",), "give certificate, private_key and certificate_authority together, or none")
@@ -216,6 +217,13 @@ def _port_faults(document: Document, entry: ConfigFile) -> Iterator[Fault]:
         if port and port in seen:
             yield document.fault(path, f"TCP port {port} is used by {'.'.join(map(str, seen[port]))} already")
         seen.setdefault(port, path)
+
+
+def _recording_faults(document: Document, media: MediaSection) -> Iterator[Fault]:
+    if media.recording_format == "wav" and media.encrypt:
+        yield document.fault(
+            ("media", "recording_format"), "a wav file cannot be encrypted; write encrypt: false too, or keep sasf"
+        )
 
 
 # -- building ------------------------------------------------------------------------------------------------------
@@ -320,7 +328,9 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
         media_timeout_s=media.media_timeout_s,
         spool_directory=data / "spool",
         disk_floor_bytes=media.disk_floor_mib << 20,
-        default_encoding=media.recording_mime_type_default,
+        recording=RecordingDefaults(
+            format=media.recording_format, encrypt=media.encrypt, encoding=media.recording_mime_type_default
+        ),
         ng_udp_address=media.ng_udp_address,
         ng_port=media.ng_port,
         ng_token_file=data / "secrets" / "ng.token",

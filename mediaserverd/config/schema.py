@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mediaserverd.controller.settings import MAX_LOOK_BACK_S
-from mediaserverd.media.settings import WavEncoding
+from mediaserverd.media.settings import RecordingFormat, RecordingMimeType
 from mediaserverd.recorder.settings import Compression
 
 StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
@@ -114,7 +114,9 @@ class MediaSection(Section):
     dscp: int = Field(46, ge=0, le=63)
     media_timeout_s: float = Field(60.0, gt=0)
     disk_floor_mib: int = Field(512, ge=0)
-    recording_mime_type_default: WavEncoding = "audio/L16"
+    recording_format: RecordingFormat = "sasf"
+    encrypt: bool = True
+    recording_mime_type_default: RecordingMimeType = "audio/opus"
     ng_udp_address: str = "127.0.0.1"
     ng_port: Port = 2223
     retrieval_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS

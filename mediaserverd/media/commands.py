@@ -8,6 +8,7 @@ for their own call. What is not supported is answered at once, as proxies take s
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,14 +20,18 @@ from mediaserverd.media import answers, metrics, report
 from mediaserverd.media.engine import Engine
 from mediaserverd.media.load import Load
 from mediaserverd.media.offers import CommandFault, Offers, required
-from mediaserverd.media.sessions import NoRoom, Owner, Session, Sessions
-from mediaserverd.media.settings import WavEncoding
-from mediaserverd.media.taps import RecordingRefused, Tap, Taps, Wanted, wanted
+from mediaserverd.media.sessions import NoRoom, Owner, Session, Sessions, Side
+from mediaserverd.media.settings import RecordingDefaults
+from mediaserverd.media.taps import PauseMode, Tap, Taps
+from mediaserverd.media.wanted import MAX_LOOK_BACK_MS, RecordingRefused, asked_by, wanted
 from mediaserverd.protocol import ng
 from mediaserverd.protocol.ng import Reason, Request, Value
 
+MAX_EVENT_BYTES: Final = 4096
+_EVENTS_OF_OURS: Final = ("begin", "codecs", "pause", "resume")  # what else would say so would change what is heard
 DEFAULT_LIST_LIMIT: Final = 32  # rtpengine's
 _NOT_FOUND_WARNING: Final = "Call-ID not found or tags didn't match"
+_NOT_RECORDED: Final = "This call is not being recorded"
 
 Reply: TypeAlias = dict[str, Value]
 
@@ -42,11 +47,11 @@ class Commands:
         taps: Taps,
         *,
         retrieval_url: str,
-        default_encoding: WavEncoding,
+        defaults: RecordingDefaults,
         load: Callable[[], Load],
     ) -> None:
         self.retrieval_url = retrieval_url
-        self.default_encoding = default_encoding
+        self.defaults = defaults
         self._engine = engine
         self._sessions = sessions
         self._offers = offers
@@ -63,6 +68,7 @@ class Commands:
             "start recording": self._start_recording,
             "stop recording": self._stop_recording,
             "pause recording": self._pause_recording,
+            "record event": self._record_event,
         }
 
     async def execute(self, request: Request, owner: Owner | None = None) -> Reply:
@@ -113,6 +119,7 @@ class Commands:
                 if is_new:
                     self._sessions.close(session, "offer-refused")
                 raise
+            self._set_look_back(request, session)
             return ng.ok(sdp=sdp, **await self._recording_as_offered(request, session))
 
     async def _answer(self, request: Request, owner: Owner | None) -> Reply:
@@ -120,7 +127,14 @@ class Commands:
         async with session.lock:
             _still_there(session)
             sdp = self._offers.apply(request, session, description)
+            self._set_look_back(request, session)
             return ng.ok(sdp=sdp, **await self._recording_as_offered(request, session))
+
+    def _set_look_back(self, request: Request, session: Session) -> None:
+        """Said nothing, it stays as it is."""
+        if request.text("look-back-ms") is not None:
+            milliseconds = max(0, min(MAX_LOOK_BACK_MS, request.number("look-back-ms", 0)))
+            self._engine.set_look_back(session.number, milliseconds)
 
     async def _recording_as_offered(self, request: Request, session: Session) -> Reply:
         """``record call`` in an offer or answer. It never un-pauses, and a recording refused never costs the call."""
@@ -173,24 +187,16 @@ class Commands:
             if tap is None:
                 tap = await self._start(request, session)
             elif (asked := request.text("recording-id")) is not None and not tap.file.startswith(asked + "-"):
-                raise RecordingRefused("recording refused: another recording of this call is running")
+                raise RecordingRefused("another recording of this call is running")
             else:
-                self._taps.resume(tap)
+                self._taps.resume(tap, _resumed(request))
             return ng.ok(recording=self._described(tap.file))
 
     async def _start(self, request: Request, session: Session) -> Tap:
-        tap = await self._taps.start(session.number, session.call_id, self._wanted(request), session.codecs)
+        tap = await self._taps.start(session.number, session.call_id, wanted(request, self.defaults), session.codecs)
         session.files.append(tap.file)
         session.tap = tap
         return tap
-
-    def _wanted(self, request: Request) -> Wanted:
-        return wanted(
-            request.text("recording-id"),
-            request.number("segment", 1),
-            request.text("recording-mime-type") or self.default_encoding,
-            request.fields.get("metadata", {}),
-        )
 
     async def _stop_recording(self, request: Request, owner: Owner | None) -> Reply:
         if request.says("pause"):
@@ -199,7 +205,7 @@ class Commands:
         async with session.lock:
             _still_there(session)
             if session.tap is None:
-                return ng.ok(warning="This call is not being recorded")
+                return ng.ok(warning=_NOT_RECORDED)
             file = self._stop(request, session)
             return ng.ok(recording=self._described(file))
 
@@ -214,9 +220,20 @@ class Commands:
         async with session.lock:
             _still_there(session)
             if session.tap is None:
-                raise RecordingRefused("This call is not being recorded")
-            self._taps.pause(session.tap)
+                raise CommandFault(_NOT_RECORDED)
+            secure = request.says("secure") is True
+            self._taps.pause(session.tap, _pause_mode(request), secure=secure, by=asked_by(request))
             return ng.ok(recording=self._described(session.tap.file))
+
+    async def _record_event(self, request: Request, _: Owner | None) -> Reply:
+        session = self._session(request)
+        side, event = _event(request)
+        async with session.lock:
+            _still_there(session)
+            if session.tap is None:
+                return ng.ok(warning=_NOT_RECORDED)
+            self._taps.record_event(session.tap, side, event)
+            return ng.ok()
 
     def _described(self, file: str) -> Value:
         recording_id, segment = report.parsed_stem(Path(file).stem) or ("", 0)
@@ -236,6 +253,38 @@ def _still_there(session: Session) -> None:
     """The call may have ended while a command waited for its turn."""
     if session.ended:
         raise CommandFault(Reason.UNKNOWN_CALL)
+
+
+def _pause_mode(request: Request) -> PauseMode:
+    match request.text("pause-mode"):
+        case None | "mask":
+            return "mask"
+        case "omit":
+            return "omit"
+    raise CommandFault("pause-mode is mask or omit")
+
+
+def _resumed(request: Request) -> dict[str, str]:
+    by, reason = asked_by(request), request.text("reason")
+    return {"by": by} if by else {"reason": reason} if reason else {}
+
+
+def _event(request: Request) -> tuple[Side, dict[str, Value]]:
+    event = request.fields.get("event")
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str):
+        raise CommandFault("event is an object with a text called event")
+    try:
+        size = len(json.dumps(event, ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        raise CommandFault("event is not UTF-8") from None
+    if size > MAX_EVENT_BYTES or event["event"] in _EVENTS_OF_OURS:
+        raise CommandFault(f"event has more than {MAX_EVENT_BYTES} bytes, or is one that commands make")
+    match request.text("side"):
+        case None | "caller":
+            return 0, event
+        case "called":
+            return 1, event
+    raise CommandFault("side is caller or called")
 
 
 def _tags_match(session: Session, request: Request) -> bool:

@@ -21,7 +21,7 @@ from mediaserverd.protocol.sdp import SdpError, SessionDescription, parse
 _KNOWN: Final = frozenset({
     "sdp", "call-id", "from-tag", "to-tag", "via-branch", "label", "from-label", "received-from", "media-address",
     "address-family", "replace", "rtcp-mux", "record-call", "metadata", "supports", "sip-message-type", "sip-code",
-    "recording-id", "segment", "recording-mime-type",
+    "recording-id", "segment", "recording-format", "encrypt", "recording-mime-type", "pre-record-ms", "look-back-ms",
 })  # fmt: skip
 _SIDE_NAMES: Final[dict[str, Side]] = {"caller": 0, "called": 1}
 

@@ -16,12 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from mediaserverd.process.role import StartFault
+from mediaserverd.protocol.sasf.keys import MIN_RSA_BITS, PublicKey
 
 MAX_RECIPIENTS: Final = 32  # a keybox holds 64 KiB, and each of them costs the start of every recording time
 MAX_KEY_FILE_BYTES: Final = 16 << 10
-MIN_RSA_BITS: Final = 3072  # docs/sasf.md section 2
 
-PublicKey: TypeAlias = X25519PublicKey | RSAPublicKey
 _Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]  # name, inode, size, time of change: of every key file
 
 log = structlog.get_logger()
@@ -49,6 +48,11 @@ class Recipients:
                 self._take(stamp)
         except StartFault as fault:
             log.error("recipients_refused", fault=str(fault), recipients_kept=len(self._keys))
+        return self._keys
+
+    @property
+    def known(self) -> tuple[PublicKey, ...]:
+        """Those of the last look."""
         return self._keys
 
     def _take(self, stamp: _Stamp) -> None:

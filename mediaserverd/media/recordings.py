@@ -15,16 +15,16 @@ from typing import Any, Final
 
 import structlog
 
-from mediaserverd.media import metrics, report, spool
-from mediaserverd.media.report import Report, State
-from mediaserverd.media.sealing import AUDIO_SUFFIX, REPORT_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, Sealer
-from mediaserverd.media.spool import SpoolError
+from mediaserverd.media import metrics, report
+from mediaserverd.media.report import SASF_SUFFIX, WAV_SUFFIX, Report, State
+from mediaserverd.media.sealing import REPORT_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, Ended, Sealer, outline
+from mediaserverd.protocol.sasf.faults import SasfError
 
 # After the disk did not take a finished file: soon, because space may come back by itself as files are fetched and
 # deleted, and then less and less often, because each attempt renders a whole call.
 FIRST_RETRY_S: Final = 2.0
 LAST_RETRY_S: Final = 60.0
-CONTENT_SUFFIXES: Final = (AUDIO_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, REPORT_SUFFIX)
+CONTENT_SUFFIXES: Final = (SASF_SUFFIX, WAV_SUFFIX, SPOOL_SUFFIX, UNREADABLE_SUFFIX, REPORT_SUFFIX)
 
 log = structlog.get_logger()
 
@@ -86,14 +86,18 @@ class Recordings:
         assert running.file not in self._reports
         self._reports[running.file] = running
 
+    def began(self, file: str, started_ns: int) -> None:
+        """Known only now: its first packet may have come before anybody asked for it."""
+        self._reports[file] = replace(self._reports[file], started_at=report.iso_time(started_ns))
+
     def abandon(self, file: str) -> None:
-        """A recording that was begun, but whose spool could not be made."""
+        """A recording that was begun, but whose file could not be made."""
         del self._reports[file]
 
-    def complete(self, file: str, reason: str, failure: str | None, *, discard: bool = False) -> None:
-        """The spool has all that it will ever have: seal it, or remove it if nobody wants it."""
-        self._reports[file] = replace(self._reports[file], state="sealing", reason=failure or reason)
-        _spawn(self._discard(file) if discard else self._seal(file, failure, self._retry_s), self._sealing)
+    def complete(self, file: str, ended: Ended, *, discard: bool = False) -> None:
+        """The running file has all that it will ever have: seal it, or remove it if nobody wants it."""
+        self._reports[file] = replace(self._reports[file], state="sealing", reason=ended.failure or ended.reason)
+        _spawn(self._discard(file) if discard else self._seal(file, ended, self._retry_s), self._sealing)
 
     async def delete(self, file: str) -> bool:
         """Removes every trace. False: it still runs or is being sealed. True also when there was none."""
@@ -115,16 +119,16 @@ class Recordings:
         self._reports.pop(file, None)
         log.info("recording_discarded", file=file)
 
-    async def _seal(self, file: str, failure: str | None, retry_s: float) -> None:
+    async def _seal(self, file: str, ended: Ended | None, retry_s: float) -> None:
         try:
-            sealed = await self._sealer.seal(self.directory, Path(file).stem, failure)
+            sealed = await self._sealer.seal(self.directory, Path(file).stem, ended)
         except Exception as fault:  # one bad spool must not keep the others from being sealed
             full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
             reason = "disk-full" if full else f"sealing failed: {fault}"
             log.error("recording_not_sealed", file=file, reason=reason, retry_s=retry_s)
             metrics.RECORDINGS_FAILED.labels("sealing").inc()
             self._reports[file] = replace(self._reports[file], state="failed", reason=reason)
-            _spawn(self._seal_later(file, failure, retry_s), self._retries)
+            _spawn(self._seal_later(file, ended, retry_s), self._retries)
             return
         self._reports[file] = sealed
         if sealed.state == "failed":
@@ -134,11 +138,11 @@ class Recordings:
         log.info("recording_sealed", file=file, state=sealed.state, reason=sealed.reason, bytes=sealed.size,
                  duration_ms=sealed.duration_ms, call_id=sealed.call_id)  # fmt: skip
 
-    async def _seal_later(self, file: str, failure: str | None, retry_s: float) -> None:
+    async def _seal_later(self, file: str, ended: Ended | None, retry_s: float) -> None:
         await asyncio.sleep(retry_s)
         if (known := self._reports.get(file)) is not None:  # deleted in the meantime otherwise
             self._reports[file] = replace(known, state="sealing")
-            await self._seal(file, failure, min(2 * retry_s, LAST_RETRY_S))
+            await self._seal(file, ended, min(2 * retry_s, LAST_RETRY_S))
 
     def _count(self, state: State) -> int:
         return sum(each.state == state for each in self._reports.values())
@@ -166,7 +170,7 @@ def _look(directory: Path) -> _Found:
         elif report.parsed_stem(stem) is None:
             continue  # not ours
         elif dot + ending == SPOOL_SUFFIX:
-            if {stem + AUDIO_SUFFIX, stem + REPORT_SUFFIX} <= names:
+            if {stem + WAV_SUFFIX, stem + REPORT_SUFFIX} <= names:
                 (directory / name).unlink()  # the last step of its sealing
                 reports += _stored(directory, stem)
             else:
@@ -191,24 +195,34 @@ def _stored(directory: Path, stem: str) -> list[Report]:
 
 
 def _unsealed(directory: Path, stem: str) -> Report:
-    path = directory / (stem + SPOOL_SUFFIX)
-    try:
-        meta = spool.read_meta(path)
-    except SpoolError:
-        meta = {}
     recording_id, segment = report.parsed_stem(stem) or ("", 0)
-    started_ns = int(meta.get("started_ns", path.stat().st_mtime_ns))
-    return Report(
-        file=stem + AUDIO_SUFFIX,
+    path = directory / (stem + SPOOL_SUFFIX)
+    unread = Report(
+        file=stem + SASF_SUFFIX,
         recording_id=recording_id,
         segment=segment,
-        call_id=str(meta.get("call_id", "")),
+        call_id="",
         state="sealing",
         reason="recovered",
-        media_type="audio/wav",
-        encoding=str(meta.get("encoding", "audio/L16")),
-        started_at=report.iso_time(started_ns),
-        metadata=meta.get("metadata", {}),
+        media_type=report.media_type_of(SASF_SUFFIX),
+        encoding="",
+        encrypted=False,
+        started_at=report.iso_time(path.stat().st_mtime_ns),
+        metadata=None,
+    )
+    try:
+        about = outline(path)
+    except SasfError:
+        return unread
+    return replace(
+        unread,
+        file=stem + about.suffix,
+        call_id=about.header.call_id,
+        media_type=report.media_type_of(about.suffix),
+        encoding=about.encoding,
+        encrypted=about.header.encrypted,
+        started_at=report.iso_time(about.header.created_ns),
+        metadata=about.metadata,
     )
 
 

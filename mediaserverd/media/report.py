@@ -11,6 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 State: TypeAlias = Literal["running", "sealing", "finished", "failed"]
 
+SASF_SUFFIX: Final = ".sasf"
+WAV_SUFFIX: Final = ".wav"
+MEDIA_TYPES: Final = {SASF_SUFFIX: "application/vnd.mediaserverd.sasf", WAV_SUFFIX: "audio/wav"}
+
 _STEM: Final = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,5})", re.ASCII)
 RECORDING_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 MAX_SEGMENT: Final = 999_999
@@ -29,7 +33,10 @@ def parsed_stem(stem: str) -> tuple[str, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """While the recording runs: ``ended_at``, ``sha256`` and ``quality`` are None, ``size`` and ``duration_ms`` 0."""
+    """While the recording runs: ``ended_at``, ``sha256`` and ``quality`` are None, ``size`` and ``duration_ms`` 0.
+
+    ``metadata`` is None in the report of an encrypted recording: it is inside the file, and reports are clear text.
+    """
 
     file: str
     recording_id: str
@@ -39,6 +46,7 @@ class Report:
     reason: str
     media_type: str
     encoding: str
+    encrypted: bool
     started_at: str
     metadata: Any
     ended_at: str | None = None
@@ -63,6 +71,10 @@ class Report:
             return cls(**{field.name: value[field.name] for field in fields(cls) if field.name in value})
         except TypeError as fault:
             raise ValueError(str(fault)) from None
+
+
+def media_type_of(file: str) -> str:
+    return MEDIA_TYPES[file[file.rindex(".") :]]
 
 
 def iso_time(unix_ns: int) -> str:

@@ -21,7 +21,9 @@ from mediaserverd.media.identity import ensure_identity
 from mediaserverd.media.load import Load, LoadMeter
 from mediaserverd.media.ng_door import UdpDoor, WebSocketDoor
 from mediaserverd.media.offers import Offers
+from mediaserverd.media.openings import Openings
 from mediaserverd.media.ports import PortPool
+from mediaserverd.media.recipients import Recipients
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.sealing import Sealer
 from mediaserverd.media.sessions import Local, Sessions
@@ -39,7 +41,7 @@ CLOSE_TIMEOUT_S: Final = 3.0  # for the last frames of running recordings to rea
 
 # Taken over at once by a reload; everything else is bound to sockets, threads or files.
 _RELOADABLE: Final = frozenset({
-    "session_limit", "dscp", "media_timeout_s", "disk_floor_bytes", "default_encoding", "drain_timeout_s",
+    "session_limit", "dscp", "media_timeout_s", "disk_floor_bytes", "recording", "drain_timeout_s",
     "retrieval_advertised",
 })  # fmt: skip
 
@@ -86,7 +88,7 @@ class MediaServer:
             Offers(self._engine, self._sessions, locals_),
             self._taps,
             retrieval_url="",
-            default_encoding=settings.default_encoding,
+            defaults=settings.recording,
             load=lambda: self._load,
         )
         await self._open_retrieval()
@@ -100,9 +102,14 @@ class MediaServer:
         log.info("media_server_started", ng_port=self.ng_port, retrieval_port=self.retrieval_port)
 
     async def _start_recordings(self) -> None:
-        sealer = Sealer()
+        settings = self.settings
+        identity = ensure_identity(settings.identity_file)
+        self._recipients = Recipients(settings.recipients_directory)
+        self._recipients.load()
+        self._openings = Openings(identity, self._recipients, settings.name)
+        sealer = Sealer(settings.identity_file)
         self._stack.push_async_callback(sealer.close)
-        self._recordings = Recordings(self.settings.spool_directory, sealer)
+        self._recordings = Recordings(settings.spool_directory, sealer)
         await self._recordings.open()
         self._stack.push_async_callback(self._recordings.close)
         warming = asyncio.create_task(sealer.warm_up())
@@ -111,12 +118,7 @@ class MediaServer:
     def _start_engine(self) -> None:
         self._engine = Engine(self.settings.workers)
         self._taps = Taps(
-            self._engine,
-            self._recordings,
-            ensure_identity(self.settings.identity_file),
-            self.settings.name,
-            self.settings.disk_floor_bytes,
-            self._recording_failed,
+            self._engine, self._recordings, self._openings, self.settings.disk_floor_bytes, self._recording_failed
         )
         self._stack.callback(self._engine.close)
         loop = asyncio.get_running_loop()
@@ -151,13 +153,14 @@ class MediaServer:
 
     async def reload(self, settings: MediaSettings) -> list[str]:
         _check_directory(settings)
+        await asyncio.to_thread(self._recipients.load)
         before, after = self.settings.model_dump(), settings.model_dump()
         changed = {name for name in after if after[name] != before[name]}
         self.settings = self.settings.model_copy(update={name: after[name] for name in changed & _RELOADABLE})
         self._sessions.limit = self.settings.session_limit
         self._sessions.dscp = self.settings.dscp
         self._taps.floor_bytes = self.settings.disk_floor_bytes
-        self._commands.default_encoding = self.settings.default_encoding
+        self._commands.defaults = self.settings.recording
         self._commands.retrieval_url = self._retrieval_url()
         return sorted(changed - _RELOADABLE)
 
@@ -191,6 +194,8 @@ class MediaServer:
             missing["sessions"] = "draining: no new calls are taken"
         if self._load.disk_free_bytes < self._taps.floor_bytes:
             missing["disk"] = f"less than {self._taps.floor_bytes} bytes are free: new recordings are refused"
+        if self.settings.recording.encrypt and not self._recipients.known:
+            missing["keys"] = f"no public key in {self._recipients.directory}: encrypted recordings are refused"
         return missing
 
     def _take_engine_events(self) -> None:
@@ -211,6 +216,7 @@ class MediaServer:
             await asyncio.sleep(TICK_S)
             try:
                 self._load = await asyncio.to_thread(self._meter.measure)
+                await asyncio.to_thread(self._recipients.current)
                 self._sessions.expire(self.settings.media_timeout_s)
                 self._taps.give_up_on_lost_ones()
                 self._count()

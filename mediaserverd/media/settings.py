@@ -7,7 +7,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-WavEncoding = Literal["audio/L16", "audio/PCMU", "audio/PCMA"]
+RecordingFormat = Literal["sasf", "wav"]
+RecordingMimeType = Literal["audio/opus", "audio/GSM", "audio/x-truespeech", "audio/PCMU", "audio/PCMA", "audio/L16"]
+
+
+class RecordingDefaults(BaseModel):
+    """What a recording is unless the controller asks for something else. A WAV file is never encrypted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: RecordingFormat = "sasf"
+    encrypt: bool = True
+    encoding: RecordingMimeType = "audio/opus"  # what the recorder makes of it; of a WAV file, what is in it
 
 
 class MediaSettings(BaseModel):
@@ -26,7 +37,7 @@ class MediaSettings(BaseModel):
     media_timeout_s: float = Field(60.0, gt=0)  # no RTP on either side for so long: told to the controller
     spool_directory: Path
     disk_floor_bytes: int = Field(512 << 20, ge=0)  # new recordings are refused below this much free space
-    default_encoding: WavEncoding = "audio/L16"
+    recording: RecordingDefaults = RecordingDefaults()
     ng_udp_address: str = "127.0.0.1"
     ng_address: str = "127.0.0.1"
     ng_port: int = Field(2223, ge=0, le=65535)

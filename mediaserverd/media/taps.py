@@ -1,8 +1,9 @@
-"""Running recordings: the engine's taps, from the first packet to the closed spool file.
+"""Running recordings: the engine's taps, from the first packet to the closed file.
 
 Responsible for starting, pausing and stopping them, for refusing them when the disk is nearly full, and for telling
-when one failed. Not responsible for the calls they belong to (``sessions``), nor for the files after that
-(``recordings``). A disk that hangs holds one executor thread and the call's next command, never the ng door.
+when one failed. Not responsible for the calls they belong to (``sessions``), for what their files begin with
+(``openings``), nor for the files after that (``recordings``). A disk that hangs holds one executor thread and the
+call's next command, never the ng door.
 """
 
 from __future__ import annotations
@@ -10,46 +11,29 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
-import json
 import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.media import metrics, report
 from mediaserverd.media.engine import Engine, RecordingClosed, RecordingFailed
 from mediaserverd.media.load import free_bytes
+from mediaserverd.media.openings import Openings
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
-from mediaserverd.media.sealing import CONTAINERS
-from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, Header
-from mediaserverd.protocol.sasf.opening import open_file
+from mediaserverd.media.sealing import Ended
+from mediaserverd.media.wanted import RecordingRefused, Wanted
 
-MAX_METADATA_BYTES: Final = 32 << 10  # the META frame holds 64 KiB
 CLOSING_LIMIT_S: Final = 30.0  # a tap that has not said by then that its file is complete never will
 
+PauseMode: TypeAlias = Literal["mask", "omit"]
 Codecs: TypeAlias = tuple[Mapping[int, str], Mapping[int, str]]  # payload type -> name/rate, caller and called
 
 log = structlog.get_logger()
-
-
-class RecordingRefused(Exception):
-    """Why a recording cannot begin, in words for the controller."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What was asked for, checked."""
-
-    recording_id: str
-    segment: int
-    encoding: str
-    metadata: Any
 
 
 @dataclass(slots=True)
@@ -58,6 +42,7 @@ class Tap:
     call_id: str
     file: str
     paused: bool = False
+    secure: bool = False  # as it is paused
     discard: bool = False
     failure: str | None = None
     reason: str = ""
@@ -65,39 +50,20 @@ class Tap:
     codecs: Codecs = field(default_factory=lambda: ({}, {}))
 
 
-def wanted(recording_id: str | None, segment: int, encoding: str, metadata: Any) -> Wanted:
-    """Raises RecordingRefused for anything that would not be a good file name, or not fit."""
-    if recording_id is not None and not report.RECORDING_ID.fullmatch(recording_id):
-        raise RecordingRefused("recording refused: recording-id is 32 hexadecimal digits in lower case")
-    if not 1 <= segment <= report.MAX_SEGMENT:
-        raise RecordingRefused(f"recording refused: segment is a number from 1 to {report.MAX_SEGMENT}")
-    if encoding not in CONTAINERS:
-        raise RecordingRefused(f"recording refused: recording-mime-type is one of {', '.join(CONTAINERS)}")
-    try:
-        size = len(json.dumps(metadata, ensure_ascii=False).encode())
-    except UnicodeEncodeError:
-        raise RecordingRefused("recording refused: metadata is not UTF-8") from None
-    if size > MAX_METADATA_BYTES:
-        raise RecordingRefused(f"recording refused: metadata is longer than {MAX_METADATA_BYTES} bytes")
-    return Wanted(recording_id or secrets.token_hex(16), segment, encoding, metadata)
-
-
 class Taps:
-    """``writer``: this server's name, as files tell it. ``failed`` is told of a recording that broke off."""
+    """``failed`` is told of a recording that broke off while its call goes on."""
 
     def __init__(
         self,
         engine: Engine,
         recordings: Recordings,
-        identity: Ed25519PrivateKey,
-        writer: str,
+        openings: Openings,
         floor_bytes: int,
         failed: Callable[[Tap, str], None],
     ) -> None:
-        self._identity = identity
-        self._writer = writer
         self.floor_bytes = floor_bytes
         self._engine = engine
+        self._openings = openings
         self._recordings = recordings
         self._failed = failed
         self._taps: dict[int, Tap] = {}
@@ -111,45 +77,43 @@ class Taps:
         """Begins to record. Raises RecordingRefused."""
         running = _running(asked, call_id)
         if self._recordings.report(running.file):
-            raise RecordingRefused(f"recording refused: {running.file} exists already")
+            raise RecordingRefused(f"{running.file} exists already")
         self._recordings.begin(running)
         tap = Tap(next(self._handles), call_id, running.file)
         try:
-            await asyncio.to_thread(self._create, session, tap, asked)
+            started_ns = await asyncio.to_thread(self._create, session, tap, asked)
         except BaseException as fault:
             self._recordings.abandon(running.file)
             metrics.RECORDINGS_FAILED.labels("refused").inc()
-            if isinstance(fault, RecordingRefused | OSError | KeyError):
+            if isinstance(fault, OSError | KeyError):
                 raise RecordingRefused(_refusal(fault)) from fault
             raise
+        self._recordings.began(tap.file, started_ns)
         self._taps[tap.handle] = tap
         self.announce_codecs(tap, codecs)
         metrics.RECORDINGS_STARTED.inc()
-        log.info("recording_started", call_id=call_id, file=tap.file, encoding=asked.encoding)
+        log.info("recording_started", call_id=call_id, file=tap.file, encrypted=asked.encrypt, encoding=asked.encoding)
         return tap
 
-    def _create(self, session: int, tap: Tap, asked: Wanted) -> None:
+    def _create(self, session: int, tap: Tap, asked: Wanted) -> int:
+        """Returns the time, in ns since 1970, at which the recording begins: with its look-back, that is before now."""
         if free_bytes(self._recordings.directory) < self.floor_bytes:
-            raise RecordingRefused("recording refused: disk floor")
-        header = Header(
-            file_id=secrets.token_bytes(FILE_ID_BYTES),
-            recording_id=asked.recording_id,
-            segment=asked.segment,
-            call_id=tap.call_id.encode("utf-8", "replace").decode(),  # a proxy's may be any bytes
-            created_ns=time.time_ns(),
-            suite="clear",
-            content="received",
-            writer=self._writer,
-        )
+            raise RecordingRefused("disk floor")
+        look_back_ms = min(asked.look_back_ms, self._engine.look_back_held_ms(session)) if asked.look_back_ms else 0
+        created_ns = time.time_ns() - look_back_ms * 1_000_000
+        new = self._openings.new_file(asked, tap.call_id, created_ns)
         self._engine.start_recording(
             session,
             tap.handle,
             self._recordings.spool_path(tap.file),
-            open_file(header, self._identity, None, ()),
-            None,
-            self._identity.private_bytes_raw(),
-            {"encoding": asked.encoding, "metadata": asked.metadata},
+            new.opening,
+            new.key,
+            new.signing_key,
+            {"format": asked.format, "encoding": asked.encoding, "metadata": asked.metadata},
+            caller_leg=0,
+            pre_record_ms=look_back_ms,
         )
+        return created_ns
 
     def announce_codecs(self, tap: Tap, codecs: Codecs) -> None:
         """Writes into the recording what payload types mean from now on. The first ones also mark its beginning."""
@@ -160,15 +124,23 @@ class Taps:
                 self._engine.write_event(tap.handle, 1 if side else 0, {"event": "codecs", "payload_types": names})
         tap.codecs = codecs
 
-    def pause(self, tap: Tap) -> None:
-        if not tap.paused:
-            self._engine.pause_recording(tap.handle)
-            tap.paused = True
+    def record_event(self, tap: Tap, side: int, event: Mapping[str, Any]) -> None:
+        """Keeps what happened in the call. While paused, no digit is kept."""
+        if not (tap.paused and event.get("event") == "dtmf"):
+            self._engine.write_event(tap.handle, 1 if side else 0, event)
 
-    def resume(self, tap: Tap) -> None:
+    def pause(self, tap: Tap, mode: PauseMode, *, secure: bool, by: str | None) -> None:
+        """In a pause, another one only adds that it is secure, if it is."""
+        if tap.paused and (tap.secure or not secure):
+            return
+        self._engine.pause_recording(tap.handle, mode=mode, secure=secure, by=by)
+        tap.paused, tap.secure = True, secure
+
+    def resume(self, tap: Tap, details: Mapping[str, str]) -> None:
+        """``details``: by whom, or for what reason."""
         if tap.paused:
-            self._engine.resume_recording(tap.handle)
-            tap.paused = False
+            self._engine.resume_recording(tap.handle, **details)
+            tap.paused = tap.secure = False
 
     def stop(self, tap: Tap, reason: str, *, discard: bool = False) -> None:
         """Ends the recording behind the packets received so far. The file is sealed once it is complete."""
@@ -194,7 +166,8 @@ class Taps:
         if event.error is not None and tap.failure is None:
             tap.failure = _disk_failure(event.error)
         metrics.TAP_OVERFLOW.inc(event.overflow)
-        self._recordings.complete(tap.file, tap.reason, tap.failure, discard=tap.discard)
+        ended = Ended(tap.reason, tap.failure, _quality(event, tap.failure))
+        self._recordings.complete(tap.file, ended, discard=tap.discard)
 
     def give_up_on_lost_ones(self) -> None:
         """The engine's ring of events is finite; a recording must be sealed even if its last event found no room."""
@@ -205,30 +178,35 @@ class Taps:
 
 
 def _running(asked: Wanted, call_id: str) -> Report:
-    container = CONTAINERS[asked.encoding]
     return Report(
-        file=report.stem_of(asked.recording_id, asked.segment) + container.suffix,
+        file=asked.file,
         recording_id=asked.recording_id,
         segment=asked.segment,
         call_id=call_id,
         state="running",
         reason="",
-        media_type=container.media_type,
+        media_type=report.media_type_of(asked.file),
         encoding=asked.encoding,
+        encrypted=asked.encrypt,
         started_at=report.iso_time(time.time_ns()),
-        metadata=asked.metadata,
+        metadata=None if asked.encrypt else asked.metadata,
     )
 
 
-def _refusal(fault: Exception) -> str:
-    match fault:
-        case RecordingRefused():
-            return str(fault)
-        case OSError():
-            full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
-            return f"recording refused: {'disk-full' if full else fault.strerror}"
-        case _:
-            return "recording refused: the call has ended"
+def _quality(closed: RecordingClosed, failure: str | None) -> dict[str, Any]:
+    """What the engine counted: all that can be told of a file that this server cannot read."""
+    return {
+        "degraded": bool(failure or closed.overflow),
+        "sides": [{"packets": packets} for packets in closed.packets],
+        "tap_overflow": closed.overflow,
+    }
+
+
+def _refusal(fault: OSError | KeyError) -> str:
+    if isinstance(fault, KeyError):
+        return "the call has ended"
+    full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "disk-full" if full else str(fault.strerror)
 
 
 def _disk_failure(error: int) -> str:

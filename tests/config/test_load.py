@@ -10,6 +10,7 @@ import pytest
 from mediaserverd.config import ConfigError, load_config
 from mediaserverd.config.demo import write_first_config
 from mediaserverd.config.stations import add_station, remove_station
+from mediaserverd.media.settings import RecordingDefaults
 
 ROOT = Path(__file__).parents[2]
 
@@ -137,3 +138,23 @@ def test_a_station_added_by_the_command_line_is_kept_as_hashes_and_can_be_remove
     assert [station.name for station in load_config(file).controller.stations] == ["100", "101", "200"]
     assert remove_station(file, "200", tmp_path)
     assert not remove_station(file, "200", tmp_path)
+
+
+def test_recordings_are_encrypted_and_become_opus_unless_the_administrator_says_otherwise(tmp_path: Path) -> None:
+    head = "address: 10.0.0.1\ndata_directory: data\n"
+    assert load_config(_write(tmp_path, head)).media.recording == RecordingDefaults(
+        format="sasf", encrypt=True, encoding="audio/opus"
+    )
+    chosen = head + "media: {recording_format: wav, encrypt: no, recording_mime_type_default: audio/PCMU}\n"
+    assert load_config(_write(tmp_path, chosen)).media.recording == RecordingDefaults(
+        format="wav", encrypt=False, encoding="audio/PCMU"
+    )
+
+
+def test_a_recording_that_cannot_be_kept_as_asked_is_told_with_its_line(tmp_path: Path) -> None:
+    head = "address: 10.0.0.1\ndata_directory: data\nmedia:\n"
+    assert _faults(tmp_path, head + "  recording_format: wav\n") == [
+        "config.yaml:4: media.recording_format: a wav file cannot be encrypted; write encrypt: false too, or keep sasf"
+    ]
+    [fault] = _faults(tmp_path, head + "  recording_mime_type_default: audio/flac\n")
+    assert fault.startswith("config.yaml:4: media.recording_mime_type_default: Input should be 'audio/opus'")

@@ -14,23 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from mediaserverd.audio.codec import Samples
+from mediaserverd.audio.render import Rendering
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.tls import client_context, ensure_site_certificates
 from mediaserverd.process.tokens import ensure_token
 from mediaserverd.protocol import ng, sdp
+from mediaserverd.protocol.sasf.reader import SasfReader
 
 FRAME_SAMPLES = 160
 FRAME_S = 0.02
+# Of the recorder; the media server gets its public key, also one in a process of its own.
+RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
 def settings(directory: Path, **changes: Any) -> MediaSettings:
     """Ports are taken where they are free, so that servers of one test do not meet; files lie in ``directory``."""
     tls, secrets = directory / "tls", directory / "secrets"
     ensure_site_certificates(tls, ["127.0.0.1"])
+    recipients = directory / "keys" / "recipients"
+    recipients.mkdir(parents=True, exist_ok=True)
+    pem = RECIPIENT.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (recipients / "recorder.pem").write_bytes(pem)
     values = {
         "rtp_address": "127.0.0.1",
         "rtp_advertised": "127.0.0.1",
@@ -46,7 +57,7 @@ def settings(directory: Path, **changes: Any) -> MediaSettings:
         "certificate_authority": tls / "ca.pem",
         "status_port": 0,
         "identity_file": secrets / "media-identity.pem",
-        "recipients_directory": directory / "keys" / "recipients",
+        "recipients_directory": recipients,
     }
     return MediaSettings.model_validate(values | changes)
 
@@ -124,6 +135,20 @@ async def finished(client: httpx.AsyncClient, file: str, timeout_s: float = 10) 
             return report
         assert time.monotonic() < deadline, report
         await asyncio.sleep(0.05)
+
+
+async def recorded(store: httpx.AsyncClient, file: str) -> SasfReader:
+    """A finished recording, opened with the recorder's key. Its report and its signatures hold."""
+    answer = await store.get(f"/recordings/{file}")
+    assert answer.status_code == 200, answer.text
+    return SasfReader(answer.content, [RECIPIENT])
+
+
+def heard(recording: SasfReader) -> tuple[Samples, Samples]:
+    """Left and right, as a listener hears them, at 8 kHz."""
+    rendering = Rendering(recording.contents(), sample_rate=8000)
+    block = rendering.block(0, rendering.frames)
+    return block[:, 0], block[:, 1]
 
 
 class Phone(asyncio.DatagramProtocol):

@@ -14,20 +14,20 @@ import httpx
 import pytest
 
 from mediaserverd.media.recordings import Recordings
-from mediaserverd.media.report import Report, stem_of
+from mediaserverd.media.report import Report, media_type_of, stem_of
 from mediaserverd.media.retrieval import application
-from mediaserverd.media.sealing import Sealer, seal
+from mediaserverd.media.sealing import Sealer
 from mediaserverd.process.http import HttpServer
 from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
-from tests.media.spools import end_frame, padded, spool_bytes, stream, write
+from tests.media.spools import RECIPIENT, RunningFile, identity_file, padded, stream, write
 
 STEM = stem_of("ab" * 16, 1)
-FILE = STEM + ".wav"
-RUNNING = stem_of("cd" * 16, 1) + ".wav"
+FILE = STEM + ".sasf"
+RUNNING = stem_of("cd" * 16, 1) + ".sasf"
 TOKEN = "a-token"
-CONTENT = spool_bytes(stream(0, PCMU.encode(padded(speech(1, 3)))), end=end_frame(3000))
+CONTENT = RunningFile(stream(0, PCMU.encode(padded(speech(1, 3)))), 3000, recipients=[RECIPIENT.public_key()]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,24 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     shelf.mkdir()
     ensure_site_certificates(tls, ["127.0.0.1"])
     write(shelf / f"{STEM}.spool", CONTENT)
-    seal(shelf, STEM, None)
-    sealer = Sealer()
+    sealer = Sealer(identity_file(tmp_path))
+    await sealer.seal(shelf, STEM)
     recordings = Recordings(shelf, sealer)
     await recordings.open()
     recordings.begin(
-        Report(RUNNING, "cd" * 16, 1, "c2", "running", "", "audio/wav", "audio/L16", "2026-01-02T00:00:00.000Z", {})
+        Report(
+            RUNNING,
+            "cd" * 16,
+            1,
+            "c2",
+            "running",
+            "",
+            media_type_of(RUNNING),
+            "audio/opus",
+            True,
+            "2026-01-02T00:00:00.000Z",
+            None,
+        )
     )
     server = HttpServer(
         application(recordings, TOKEN, "media-1"),
@@ -97,7 +109,8 @@ async def test_a_file_comes_whole_with_digest_etag_and_name(site: Site) -> None:
     assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
     assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
     assert answer.headers["content-disposition"] == f'attachment; filename="{FILE}"'
-    assert answer.headers["content-type"] == "audio/wav"
+    assert answer.headers["content-type"] == "application/vnd.mediaserverd.sasf"
+    assert site.audio == CONTENT
     assert answer.headers["accept-ranges"] == "bytes"
 
 
@@ -145,7 +158,7 @@ async def test_delete_is_for_good_and_can_be_repeated(site: Site) -> None:
     answers = [(await site.client.delete(f"/recordings/{FILE}")).status_code for _ in range(3)]
     assert answers == [204, 204, 204]
     assert (await site.client.get(f"/recordings/{FILE}")).status_code == 404
-    assert (await site.client.delete(f"/recordings/{stem_of('00' * 16, 9)}.wav")).status_code == 204
+    assert (await site.client.delete(f"/recordings/{stem_of('00' * 16, 9)}.sasf")).status_code == 204
     assert [path.name for path in await asyncio.to_thread(lambda: list(site.recordings.directory.iterdir()))] == []
 
 
@@ -191,10 +204,10 @@ TRICKS = [
     "/recordings/..%2f..%2fetc%2fpasswd",
     "/recordings/%2e%2e/secrets",
     "/recordings/..",
-    f"/recordings/{STEM}.wav%00",
-    f"/recordings/{STEM}.wav/../{STEM}.json",
+    f"/recordings/{STEM}.sasf%00",
+    f"/recordings/{STEM}.sasf/../{STEM}.json",
     f"/recordings/{STEM.upper()}.wav",
-    f"/recordings/.{STEM}.wav.part",
+    f"/recordings/.{STEM}.sasf.part",
     "/recordings/" + "a" * 5000,
     f"/recordings/{STEM}",
     "/recordings/%ff%fe",

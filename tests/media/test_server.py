@@ -18,22 +18,27 @@ from typing import Any
 import httpx
 import pytest
 
+from mediaserverd.media.identity import ensure_identity
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.role import StartFault
 from mediaserverd.protocol import ng
+from mediaserverd.protocol.sasf.reader import SasfReader
+from mediaserverd.protocol.sasf.verify import verify
 from tests.kit.g711 import PCMA, PCMU
 from tests.kit.judge import judge, judge_stereo
 from tests.kit.speech import speech
-from tests.kit.wav import read_wav
 from tests.media.calls import (
+    RECIPIENT,
     Controller,
     Phone,
     controller,
     endpoint,
     fetcher,
     finished,
+    heard,
     phones,
+    recorded,
     running,
     set_up,
     settings,
@@ -83,8 +88,8 @@ async def test_a_call_is_relayed_recorded_fetched_and_deleted(site: Site) -> Non
     assert recording == {
         "id": "ab" * 16,
         "segment": 1,
-        "file": "ab" * 16 + "-1.wav",
-        "uri": f"https://127.0.0.1:{site.server.retrieval_port}/recordings/{'ab' * 16}-1.wav",
+        "file": "ab" * 16 + "-1.sasf",
+        "uri": f"https://127.0.0.1:{site.server.retrieval_port}/recordings/{'ab' * 16}-1.sasf",
     }
     assert (await site.store.get(recording["uri"])).status_code == 409
     await site.speak(to_caller, to_called)
@@ -95,13 +100,16 @@ async def test_a_call_is_relayed_recorded_fetched_and_deleted(site: Site) -> Non
     assert ended["totals"]["RTP"]["packets"] == 2 * SECONDS * 50
     report = await finished(site.store, recording["file"])
     assert (report["state"], report["reason"], report["call_id"]) == ("finished", "call-ended", "call-1")
-    assert report["metadata"] == {"Case": "7"}
+    assert (report["media_type"], report["encrypted"]) == ("application/vnd.mediaserverd.sasf", True)
+    assert (report["quality"]["degraded"], report["quality"]["tap_overflow"]) == (False, 0)
     assert [side["packets"] for side in report["quality"]["sides"]] == [SECONDS * 50] * 2
-    assert [side["lost"] for side in report["quality"]["sides"]] == [0, 0]
     audio = await site.store.get(recording["uri"])
     digest = base64.b64encode(hashlib.sha256(audio.content).digest()).decode()
     assert audio.headers["repr-digest"] == f"sha-256=:{digest}:"
-    verdict = judge_stereo(CALLER, CALLED, read_wav(audio.content))
+    reader = SasfReader(audio.content, [RECIPIENT])
+    assert reader.contents().meta["metadata"] == {"Case": "7"}
+    assert verify(reader, {ensure_identity(site.settings.identity_file).public_key().public_bytes_raw()}).ok
+    verdict = judge_stereo(CALLER, CALLED, heard(reader))
     assert verdict.faults(seconds=SECONDS - 1, correlation=0.98, skew_ms=10) == []
     assert (await site.store.delete(recording["uri"])).status_code == 204
     assert (await site.store.get("/recordings")).json()["recordings"] == []
@@ -117,8 +125,7 @@ async def test_the_called_party_stays_on_the_right_channel_when_it_offers(site: 
     await site.speak(to_caller, to_called)
     [recording] = (await site.link.ok("delete", call_id="call-1"))["recordings"]
     await finished(site.store, recording["file"])
-    audio = await site.store.get(recording["uri"])
-    assert judge_stereo(CALLER, CALLED, read_wav(audio.content)).faults(seconds=SECONDS - 1) == []
+    assert judge_stereo(CALLER, CALLED, heard(await recorded(site.store, recording["file"]))).faults(seconds=2) == []
 
 
 async def test_an_offer_from_the_called_side_first_is_the_right_channel(site: Site) -> None:
@@ -129,8 +136,7 @@ async def test_an_offer_from_the_called_side_first_is_the_right_channel(site: Si
     [recording] = (await site.link.ok("delete", call_id="late"))["recordings"]
     report = await finished(site.store, recording["file"])
     assert report["quality"]["degraded"] is False
-    audio = await site.store.get(recording["uri"])
-    assert judge_stereo(CALLER, CALLED, read_wav(audio.content)).faults(seconds=SECONDS - 1) == []
+    assert judge_stereo(CALLER, CALLED, heard(await recorded(site.store, recording["file"]))).faults(seconds=2) == []
 
 
 async def test_a_paused_span_is_silent_and_an_offer_does_not_resume_it(site: Site) -> None:
@@ -148,7 +154,7 @@ async def test_a_paused_span_is_silent_and_an_offer_does_not_resume_it(site: Sit
     stopped = await site.link.ok("stop recording", call_id="call-1")
     report = await finished(site.store, stopped["recording"]["file"])
     assert report["reason"] == "stopped"
-    left, right = read_wav((await site.store.get(stopped["recording"]["uri"])).content)
+    left, right = heard(await recorded(site.store, stopped["recording"]["file"]))
     for channel in (left, right):
         assert not channel[int(1.1 * 8000) : int(1.9 * 8000)].any()
         assert channel[: int(0.9 * 8000)].any()
@@ -165,7 +171,7 @@ async def test_starting_twice_is_one_recording_and_another_id_is_refused(site: S
     same_name = await site.link.ask("start recording", call_id="call-1", recording_id=first["recording"]["id"])
     assert same_name["error-reason"].endswith("exists already")
     second = await site.link.ok("start recording", call_id="call-1", recording_id=first["recording"]["id"], segment=2)
-    assert second["recording"]["file"] == first["recording"]["id"] + "-2.wav"
+    assert second["recording"]["file"] == first["recording"]["id"] + "-2.sasf"
 
 
 @pytest.mark.parametrize(
@@ -175,7 +181,11 @@ async def test_starting_twice_is_one_recording_and_another_id_is_refused(site: S
         {"recording_id": "AB" * 16},
         {"segment": 0},
         {"segment": 10**9},
-        {"recording_mime_type": "audio/opus"},
+        {"recording_mime_type": "audio/flac"},
+        {"recording_format": "mp3"},
+        {"recording_format": "wav", "encrypt": True},
+        {"recording_format": "wav", "recording_mime_type": "audio/opus"},
+        {"encrypt": "perhaps"},
         {"metadata": "x" * 40_000},
     ],
 )
@@ -392,7 +402,7 @@ async def test_stopping_loses_nothing_that_was_recorded(tmp_path: Path) -> None:
     async with running(chosen) as server, fetcher(chosen, server.retrieval_port) as store:
         report = await finished(store, recording["file"])
         assert (report["state"], report["reason"]) == ("finished", "media-server-stopped")
-        left, _ = read_wav((await store.get(f"/recordings/{recording['file']}")).content)
+        left, _ = heard(await recorded(store, recording["file"]))
         assert judge(CALLER, left).faults(seconds=SECONDS - 1) == []
 
 
@@ -416,7 +426,7 @@ async def test_a_disk_that_runs_full_costs_the_recording_and_not_the_call(tmp_pa
     script.write_text(CHILD)
     (tmp_path / "spool").mkdir()
     # A disk of its own, nearly full, that only the child sees.
-    mount = 'mount -t tmpfs -o size=1m none "$1/spool" && head -c 1010000 /dev/zero > "$1/spool/ballast"'
+    mount = 'mount -t tmpfs -o size=1m none "$1/spool" && head -c 1020000 /dev/zero > "$1/spool/ballast"'
     child = await asyncio.create_subprocess_exec(
         "unshare", "--mount", "sh", "-c", mount + ' && exec "$2" "$0" "$1"', script, tmp_path, sys.executable,
         stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -467,9 +477,11 @@ async def test_after_kill_9_all_but_the_last_second_is_recovered(tmp_path: Path)
         assert time.monotonic() - began < 3
         async with fetcher(chosen, server.retrieval_port) as store:
             report = await finished(store, recording["file"])
-            assert (report["state"], report["reason"], report["metadata"]) == ("finished", "recovered", {"Case": "7"})
+            assert (report["state"], report["reason"], report["quality"]) == ("finished", "recovered", None)
             assert report["duration_ms"] > (SECONDS - 1) * 1000
-            left, _ = read_wav((await store.get(f"/recordings/{recording['file']}")).content)
+            reader = await recorded(store, recording["file"])
+            assert reader.contents().meta["metadata"] == {"Case": "7"}
+            left, _ = heard(reader)
             assert judge(CALLER[: (SECONDS - 1) * 8000], left).faults(seconds=SECONDS - 1) == []
 
 

@@ -17,7 +17,7 @@ from mediaserverd.process.http import HttpServer
 from mediaserverd.process.tls import ServerTls
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
-from tests.media.spools import end_frame, padded, spool_bytes, stream
+from tests.media.spools import RunningFile, identity_file, padded, stream
 from tests.recorder.media_server import entry, whole_call
 from tests.recorder.site import Site, link, make_site
 
@@ -31,15 +31,15 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     site = make_site(tmp_path)
     shelf = tmp_path / "spool"
     shelf.mkdir()
-    for recording_id, end in ((ENDED, end_frame(3000)), (CUT, b"")):
-        content = spool_bytes(SPEECH, end=end, recording_id=recording_id)
-        (shelf / f"{stem_of(recording_id, 1)}.spool").write_bytes(content)
-    sealer = Sealer()
+    for recording_id, end_ms in ((ENDED, 3000), (CUT, None)):
+        left = RunningFile(SPEECH, end_ms, recording_id=recording_id, format="wav")
+        (shelf / f"{stem_of(recording_id, 1)}.spool").write_bytes(left.encode())
+    sealer = Sealer(identity_file(tmp_path))
     recordings = Recordings(shelf, sealer)
     await recordings.open()
     recordings.begin(
         Report(
-            f"{stem_of(RUNNING, 1)}.wav", RUNNING, 1, "c", "running", "", "audio/wav", "audio/L16",
+            f"{stem_of(RUNNING, 1)}.wav", RUNNING, 1, "c", "running", "", "audio/wav", "audio/L16", False,
             "2026-01-02T00:00:00.000Z", {},
         )
     )  # fmt: skip

@@ -1,0 +1,40 @@
+"""A recording rendered into a WAV file, with what its audio is worth. Runs in the sealing processes only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mediaserverd.audio.formats import encode, find_format
+from mediaserverd.audio.render import Rendering
+from mediaserverd.protocol.sasf.reader import SasfReader
+
+FORMATS: Final = {
+    "audio/L16": "wav-pcm",
+    "audio/PCMU": "wav-pcmu",
+    "audio/PCMA": "wav-pcma",
+    "audio/GSM": "wav-gsm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    duration_ms: int
+    quality: Mapping[str, Any]
+
+
+def render_wav(recording: SasfReader, encoding: str, target: Path) -> Rendered:
+    """Writes ``target``, which must not exist, and returns when it is on the disk."""
+    chosen = find_format(FORMATS[encoding])
+    contents = recording.contents()
+    rendering = Rendering(contents)
+    if rendering.sample_rate not in chosen.sample_rates:
+        rendering = Rendering(contents, sample_rate=8000)
+    with target.open("xb") as file:
+        encode(rendering, chosen, file)
+        file.flush()
+        os.fsync(file.fileno())
+    return Rendered(rendering.frames * 1000 // rendering.sample_rate, rendering.quality.as_json())
