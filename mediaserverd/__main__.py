@@ -1,4 +1,4 @@
-"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|diag``."""
+"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|sasf|diag``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mediaserverd.call_commands import app as call_app
 from mediaserverd.config import ConfigError
 from mediaserverd.keys_commands import app as keys_app
 from mediaserverd.process.role import StartFault
+from mediaserverd.sasf_commands import app as sasf_app
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(station_app, name="station")
 app.add_typer(rules_app, name="rules")
 app.add_typer(call_app, name="call")
 app.add_typer(keys_app, name="keys")
+app.add_typer(sasf_app, name="sasf")
 
 
 @app.command()

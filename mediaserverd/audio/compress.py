@@ -10,7 +10,6 @@ for the file around the records, its keys and its signature (``SasfWriter``), no
 
 from __future__ import annotations
 
-import base64
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.silence import A_LAW_IDLE, SilenceGate
 from mediaserverd.audio.sound import Progress, Samples, Sound, unheard
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents, Event
+from mediaserverd.protocol.sasf.excerpt import derived_header
 from mediaserverd.protocol.sasf.header import Header
 from mediaserverd.protocol.sasf.records import Packet
 from mediaserverd.protocol.sasf.writer import SasfWriter
@@ -98,12 +98,7 @@ def compress(
 
 def rendered_header(original: Header, sha256: str, *, file_id: bytes, writer: str) -> Header:
     """Of the file to be written. ``sha256``: of the whole original, in hex; ``file_id``: fresh and random."""
-    source = {
-        "sha256": sha256,
-        "signer": base64.b64encode(original.signer).decode(),
-        "file_id": original.file_id.hex(),
-    }
-    return replace(original, file_id=file_id, content="rendered", writer=writer, source=source)
+    return derived_header(original, sha256, file_id=file_id, writer=writer, content="rendered")
 
 
 def _check(contents: Contents) -> None:

@@ -31,7 +31,7 @@ from mediaserverd.protocol.sasf.header import Header, key_check
 from mediaserverd.protocol.sasf.keys import Keybox, PrivateKey, key_id, unwrap
 from mediaserverd.protocol.sasf.opening import Opening, parse_opening
 from mediaserverd.protocol.sasf.records import REPORT, Record, RecordKind
-from mediaserverd.protocol.sasf.scan import Body, Hole, Plaintext, Scan, hop
+from mediaserverd.protocol.sasf.scan import Body, Hole, Plaintext, Progress, Scan, hop, unheard
 
 State: TypeAlias = Literal["closed", "recovered", "open", "truncated"]
 UNITS_PER_MS: Final = 8
@@ -40,6 +40,7 @@ _INDEX_COLUMNS: Final = np.dtype([("number", "<u4"), ("time", "<u4"), ("offset",
 
 class SasfReader:
     """``data`` may be mapped and is not copied. ``keybox``: instead of the file's own, which may have been taken out.
+    ``progress``: of ``scan``.
 
     Raises SasfError for what is no SASF file. A key that does not fit is told by what needs one.
     """
@@ -50,10 +51,12 @@ class SasfReader:
         private_keys: Sequence[PrivateKey] = (),
         keybox: Keybox | None = None,
         key: bytes | None = None,
+        progress: Progress = unheard,
     ) -> None:
         self.view = memoryview(data)
         self.opening: Opening = parse_opening(self.view)
         self._given_keybox = keybox
+        self._progress = progress
         self.key_id: str | None = None
         self._key = self._fitting(key) or self._unwrapped(private_keys)
 
@@ -101,7 +104,8 @@ class SasfReader:
         """Every chunk looked at, every tag that can be checked, checked."""
         start = self.opening.size
         room = len(self.view) - start if self._key is not None else 0
-        return Scan(self.view, start, self.cipher, Plaintext(self.view, self.cipher, room)).run()
+        plaintext = Plaintext(self.view, self.cipher, room)
+        return Scan(self.view, start, self.cipher, plaintext, progress=self._progress).run()
 
     def contents(self, start_ms: int = 0, end_ms: int | None = None) -> Contents:
         """Everything, or the packets, events and reports of a span; META and the events of the first chunk always.

@@ -7,8 +7,9 @@ whatever is in it: what is searched in vain behind broken chunks has a limit.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -30,8 +31,16 @@ from mediaserverd.protocol.sasf.faults import Finding, SasfError
 
 MAX_FINDINGS: Final = 200  # what is wrong in more places is one sentence: all of it is wrong
 MAX_VAIN_BYTES: Final = 64 << 20  # of bodies whose tag was tried and did not hold while searching for the next chunk
+_CHUNKS_A_TURN: Final = 512  # between two reports of progress
 _MAGIC: Final = CHUNK_MAGIC.to_bytes(2, "little")
 _SEARCH_WINDOW: Final = 1 << 20
+
+
+Progress: TypeAlias = Callable[[float], None]  # told how much is done, from 0 to 1
+
+
+def unheard(_: float) -> None:
+    """For those who do not ask for progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ class Scan:
     end: int = 0
     seal: Seal | None = None
     torn: bool = False
+    progress: Progress = unheard
     _vain: int = 0
     _gaps: list[tuple[Chunk | None, Chunk, bool]] = field(default_factory=list)
 
@@ -104,6 +114,8 @@ class Scan:
             if highest is None or chunk.number > highest.number:
                 highest = chunk
             at = self.end = chunk.end
+            if not len(self.chunks) % _CHUNKS_A_TURN:
+                self.progress(at / len(self.view))
         self._missing(sorted(seen))
         return self
 
