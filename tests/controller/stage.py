@@ -16,6 +16,7 @@ from tests.controller.raw_phone import OutgoingCall, RawMessage, RawPhone
 from tests.controller.site import Site, controller_settings
 from tests.controller.test_ledger import ListeningRecorder
 from tests.controller.waiting import until
+from tests.media.calls import with_recipient
 
 
 def _media_settings(site: Site) -> MediaSettings:
@@ -27,7 +28,7 @@ def _media_settings(site: Site) -> MediaSettings:
         ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
         certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
         disk_floor_bytes=0, identity_file=site.directory / "media-identity.pem",
-        recipients_directory=site.directory / "recipients",
+        recipients_directory=with_recipient(site.directory / "recipients"),
     )  # fmt: skip
 
 

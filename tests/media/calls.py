@@ -34,14 +34,18 @@ FRAME_S = 0.02
 RECIPIENT = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 
 
+def with_recipient(directory: Path) -> Path:
+    """The directory, with the recorder's public key in it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    pem = RECIPIENT.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (directory / "recorder.pem").write_bytes(pem)
+    return directory
+
+
 def settings(directory: Path, **changes: Any) -> MediaSettings:
     """Ports are taken where they are free, so that servers of one test do not meet; files lie in ``directory``."""
     tls, secrets = directory / "tls", directory / "secrets"
     ensure_site_certificates(tls, ["127.0.0.1"])
-    recipients = directory / "keys" / "recipients"
-    recipients.mkdir(parents=True, exist_ok=True)
-    pem = RECIPIENT.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    (recipients / "recorder.pem").write_bytes(pem)
     values = {
         "rtp_address": "127.0.0.1",
         "rtp_advertised": "127.0.0.1",
@@ -57,7 +61,7 @@ def settings(directory: Path, **changes: Any) -> MediaSettings:
         "certificate_authority": tls / "ca.pem",
         "status_port": 0,
         "identity_file": secrets / "media-identity.pem",
-        "recipients_directory": recipients,
+        "recipients_directory": with_recipient(directory / "keys" / "recipients"),
     }
     return MediaSettings.model_validate(values | changes)
 
