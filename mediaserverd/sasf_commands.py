@@ -239,7 +239,11 @@ def _signing_key(file: Path) -> Ed25519PrivateKey:
 
 
 def _contents(reader: SasfReader) -> Contents:
+    """Whatever can be read; told where it is not what was written."""
     contents = reader.contents()
+    verdict = verify(reader)
+    if not verdict.ok:
+        err.print(verdict.sentence, markup=False, highlight=False, soft_wrap=True)
     for span in contents.unreadable:
         where = f"{span.start / UNITS_PER_SECOND:.1f} to {span.end / UNITS_PER_SECOND:.1f} s"
         err.print(f"cannot be read: {where} ({span.why})", markup=False)

@@ -13,6 +13,7 @@ from tests.engine.call import Call, closed, events_until_closed, until
 from tests.engine.phone import receiver_report, rtp, sender_report
 from tests.engine.recorded import RECIPIENT, SIGNER, start
 from tests.engine.sasf_file import CHECKPOINT, END, META, RECORDS, SENDER_REPORT, Other, Packet, SasfFile
+from tests.protocol.sasf import independent
 
 both_suites = pytest.mark.parametrize("encrypt", [False, True], ids=["clear", "encrypted"])
 
@@ -51,7 +52,7 @@ def test_the_file_has_every_packet_of_both_sides_as_received(call: Call, tmp_pat
 
 
 @both_suites
-def test_the_file_is_what_the_project_s_own_reader_takes_for_whole_and_genuine(
+def test_the_file_is_what_the_project_s_own_reader_and_the_independent_one_take_for_whole_and_genuine(
     call: Call, tmp_path: Path, encrypt: bool
 ) -> None:
     recording = start(call.engine, tmp_path / "x.spool", encrypt=encrypt)
@@ -65,6 +66,8 @@ def test_the_file_is_what_the_project_s_own_reader_takes_for_whole_and_genuine(
     contents = reader.contents()
     assert [event.name for event in contents.events] == ["begin", "codecs"]
     assert len(contents.packets) == 60
+    theirs = independent.read(recording.path.read_bytes(), [RECIPIENT])
+    assert (theirs.faults, len(theirs.packets)) == ([], 60)
 
 
 def test_an_encrypted_file_has_no_audio_in_the_clear_at_any_moment(call: Call, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def excerpt(contents: Contents, start: int, end: int) -> Contents:
     return replace(
         contents,
         packets=replace(packets, arrival=packets.arrival - start),
-        events=(*_lasting(contents.events, start), *within),
+        events=(*_lasting(contents.events, start, end), *within),
         sender_reports=tuple(reports),
         end=None if contents.end is None else replace(contents.end, at=max(0, end - start)),
         duration=max(0, end - start),
@@ -79,16 +79,19 @@ def write_contents(contents: Contents, writer: SasfWriter) -> None:
     writer.close(contents.duration, str(end.pop("reason", "recovered")), end)
 
 
-def _lasting(events: Iterable[Event], start: int) -> Iterator[Event]:
+def _lasting(events: Iterable[Event], start: int, end: int) -> Iterator[Event]:
+    """What holds at ``start``. A side's first codecs hold before them too (look-back), so they may come from behind."""
     standing: dict[tuple[int, str], Event] = {}
     for event in events:
+        key = event.side, event.name
         if event.at >= start:
-            continue
-        if event.name in _LASTING:
-            standing[event.side, event.name] = event
+            if event.name == "codecs" and key not in standing:
+                standing[key] = event
+        elif event.name in _LASTING:
+            standing[key] = event
         elif event.name in _ENDED_BY:
-            standing = {key: each for key, each in standing.items() if key[1] != _ENDED_BY[event.name]}
-    return (replace(event, at=0) for event in standing.values())
+            standing = {(side, name): each for (side, name), each in standing.items() if name != _ENDED_BY[event.name]}
+    return (replace(event, at=0) for event in standing.values() if not start <= event.at < end)
 
 
 def _packets(contents: Contents) -> Iterator[Packet]:

@@ -6,13 +6,13 @@ Not responsible for finding such files, nor for syncing them.
 from __future__ import annotations
 
 import hashlib
+import mmap
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.protocol.sasf.chunks import TRAILER, TRAILER_MAGIC, Chunk, Cipher, Kind, Seal, index_body, seal_chunk
 from mediaserverd.protocol.sasf.faults import SasfError
-from mediaserverd.protocol.sasf.opening import Opening
 from mediaserverd.protocol.sasf.reader import SasfReader
 
 REASON = "recovered"
@@ -23,20 +23,17 @@ def seal_recovered(file: BinaryIO, signer: Ed25519PrivateKey) -> Seal:
 
     SasfError if not even its header reached the disk, or if ``signer`` is not the one that its header names.
     """
-    data = _all(file)
-    reader = SasfReader(data)
+    reader = SasfReader(_all(file))
     if reader.header.signer != signer.public_key().public_bytes_raw():
         raise SasfError("the header names another signer than this one", reader.opening.size)
     scan = reader.scan
     if scan.seal is not None and scan.chunks[-1].kind == Kind.SEAL:
-        _finish(file, data, scan.chunks[-1])
+        _finish(file, reader, scan.chunks[-1])
         return scan.seal
-    file.seek(scan.end)
-    file.truncate()
-    return _seal(file, reader, signer, data)
+    return _seal(file, reader, signer)
 
 
-def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey, data: bytes) -> Seal:
+def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey) -> Seal:
     scan, opening = reader.scan, reader.opening
     records = [chunk for chunk in scan.chunks if chunk.kind == Kind.RECORDS]
     number = max((chunk.number for chunk in scan.chunks), default=-1) + 1
@@ -45,30 +42,30 @@ def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey, data: b
     index = cipher.chunk(
         Kind.INDEX, number, duration_ms, index_body([(each.number, each.time_ms, each.offset) for each in records])
     )
-    file.write(index)
-    seal = Seal("recovered", REASON, duration_ms, len(records), len(data) - scan.end, scan.end, None)
-    before = _digest_before(opening, data[: scan.end], index)
+    seal = Seal("recovered", REASON, duration_ms, len(records), len(reader.view) - scan.end, scan.end, None)
+    before = hashlib.sha256(opening.head)
+    before.update(reader.view[opening.size : scan.end])
+    before.update(index)
     trailer = TRAILER.pack(scan.end + len(index), TRAILER_MAGIC)
-    file.write(seal_chunk(cipher, signer, number + 1, before, seal) + trailer)
+    file.seek(scan.end)
+    file.truncate()  # from here on what was mapped behind it must not be looked at
+    file.write(index + seal_chunk(cipher, signer, number + 1, before.digest(), seal) + trailer)
     return seal
 
 
-def _finish(file: BinaryIO, data: bytes, sealing: Chunk) -> None:
+def _finish(file: BinaryIO, reader: SasfReader, sealing: Chunk) -> None:
     """The power may have gone between the SEAL and its trailer."""
     trailer = TRAILER.pack(sealing.offset, TRAILER_MAGIC)
-    if data[sealing.end :] != trailer:
+    if reader.view[sealing.end :] != trailer:
         file.seek(sealing.end)
         file.truncate()
         file.write(trailer)
 
 
-def _digest_before(opening: Opening, data: bytes, index: bytes) -> bytes:
-    digest = hashlib.sha256(opening.head)
-    digest.update(memoryview(data)[opening.size :])
-    digest.update(index)
-    return digest.digest()
-
-
-def _all(file: BinaryIO) -> bytes:
-    file.seek(0)
-    return file.read()
+def _all(file: BinaryIO) -> bytes | mmap.mmap:
+    """Mapped, as it may be an hour; read, if it is no file of a disk, or empty."""
+    try:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        file.seek(0)
+        return file.read()

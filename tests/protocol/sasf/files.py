@@ -43,10 +43,14 @@ def header(suite: Suite, seed: int = 1) -> Header:
 
 
 def writer(
-    target: io.BytesIO, suite: Suite, seed: int = 1, recipients: Sequence[PublicKey] = (RECIPIENT.public_key(),)
+    target: io.BytesIO,
+    suite: Suite,
+    seed: int = 1,
+    recipients: Sequence[PublicKey] = (RECIPIENT.public_key(),),
+    chunk_ms: int = 400,
 ) -> SasfWriter:
     key = None if suite == "clear" else random.Random(seed + 1).randbytes(32)
-    return SasfWriter(target, header(suite, seed), SIGNER, key, recipients if key else ())
+    return SasfWriter(target, header(suite, seed), SIGNER, key, recipients if key else (), chunk_ms=chunk_ms)
 
 
 def talk(count: int, seed: int = 1, payload_bytes: int = 160) -> list[Packet]:

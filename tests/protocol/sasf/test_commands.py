@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner, Result
 
 from mediaserverd.__main__ import app
+from mediaserverd.protocol.sasf.chunks import Kind
 from mediaserverd.protocol.sasf.contents import Event
 from mediaserverd.protocol.sasf.excerpt import excerpt, write_contents
 from mediaserverd.protocol.sasf.keys import PrivateKey, key_id
@@ -210,3 +211,28 @@ def test_what_could_not_be_read_is_told_by_the_part_too() -> None:
     [told] = [event for event in SasfReader(target.getvalue()).contents().events if event.name == "unreadable"]
     assert told.body["why"] == "tampered"
     assert told.at == broken.unreadable[0].start - 800
+
+
+def test_a_part_of_the_look_back_has_the_codecs_that_are_told_only_behind_it() -> None:
+    target = io.BytesIO()
+    made = writer(target, "clear")
+    made.add_packet(TALK[0])
+    made.add_event(8000, 0, CODECS)
+    made.close(16000, "stopped", {})
+    contents = SasfReader(target.getvalue()).contents()
+    assert excerpt(contents, 0, 4000).events == (Event(0, 0, CODECS),)
+    assert excerpt(contents, 4000, 9000).events == (Event(4000, 0, CODECS),)
+
+
+def test_audio_of_a_forged_recording_is_not_made_without_a_word(place: Path) -> None:
+    """Its tags are as they should be, as anyone can make them in clear; its signatures are not."""
+    data = written("clear", TALK)
+    reader = SasfReader(data)
+    chunk = reader.scan.chunks[3]
+    body = bytearray(data[chunk.body_at : chunk.end - 16])
+    body[-1] ^= 0xFF
+    forged = reader.cipher.chunk(Kind.RECORDS, chunk.number, chunk.time_ms, bytes(body))
+    (place / "forged.sasf").write_bytes(data[: chunk.offset] + forged + data[chunk.end :])
+    result = run("export", place / "forged.sasf", place / "out.wav")
+    assert result.exit_code == 0
+    assert "does not prove what it should: the checkpoint does not hold" in result.output

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import random
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mediaserverd.protocol.sasf.chunks import INDEX_ENTRY, MAX_BODY_BYTES, MAX_INDEX_ENTRIES, index_body
 from mediaserverd.protocol.sasf.faults import SasfError, WrongKey
 from mediaserverd.protocol.sasf.header import Suite
 from mediaserverd.protocol.sasf.keys import key_id
@@ -125,3 +130,57 @@ def test_two_minutes_of_g711_with_5_ms_of_jitter_grow_by_at_most_three_percent(s
     ]
     first, second = (len(written(suite, packets[:count])) for count in (6000, 12000))  # without opening and seal
     assert 160 * 6000 < second - first <= 1.03 * 160 * 6000
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 1 << 32), st.integers(0, 400), st.sampled_from(SUITES), st.sampled_from((20, 400, 5000)))
+def test_whatever_is_written_is_read_whole_and_in_spans(seed: int, count: int, suite: Suite, chunk_ms: int) -> None:
+    dice = random.Random(seed)
+    packets = talk(count, seed, dice.choice((0, 33, 160)))
+    target = io.BytesIO()
+    made = writer(target, suite, seed, chunk_ms=chunk_ms)
+    for packet in packets:
+        made.add_packet(packet)
+    made.close(max((packet.arrival for packet in packets), default=0) + 1, "stopped", {})
+    reader = SasfReader(target.getvalue(), [RECIPIENT])
+    assert verify(reader, [SIGNER_PUBLIC]).ok
+    assert packets_of(reader.contents()) == packets
+    borders = sorted({0, *(dice.randrange(5000) for _ in range(4)), 5000})
+    spans = [each for span in pairwise(borders) for each in packets_of(reader.contents(*span))]
+    assert sorted(spans, key=_identity) == sorted(packets, key=_identity)
+
+
+def _identity(packet: Packet) -> tuple[int, int, int]:
+    return packet.side, packet.timestamp, packet.sequence
+
+
+def test_the_index_of_a_very_long_file_has_every_so_many_chunks() -> None:
+    entries = [(number, number * 400, 1000 + number * 6500) for number in range(3 * MAX_INDEX_ENTRIES)]
+    body = index_body(entries)
+    assert len(body) == MAX_BODY_BYTES
+    assert list(INDEX_ENTRY.iter_unpack(body)) == entries[::3]
+
+
+def test_a_file_on_a_disk_is_recovered_in_place(tmp_path: Path) -> None:
+    torn = written("aes-256-gcm", talk(1000), closed=False)[:-100]
+    (tmp_path / "torn.sasf").write_bytes(torn)
+    with (tmp_path / "torn.sasf").open("r+b") as file:
+        seal = seal_recovered(file, SIGNER)
+    in_memory = io.BytesIO(torn)
+    assert seal_recovered(in_memory, SIGNER) == seal
+    assert (tmp_path / "torn.sasf").read_bytes() == in_memory.getvalue()
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_wherever_recovery_itself_dies_the_next_one_completes_it(suite: Suite) -> None:
+    torn = written(suite, talk(120, payload_bytes=3), closed=False)[:-9]
+    file = io.BytesIO(torn)
+    seal_recovered(file, SIGNER)
+    sealed = file.getvalue()
+    whole = packets_of(SasfReader(sealed, [RECIPIENT]).contents())
+    for size in range(len(torn) - seal_recovered(io.BytesIO(torn), SIGNER).torn_bytes, len(sealed), 7):
+        again = io.BytesIO(sealed[:size])
+        seal_recovered(again, SIGNER)
+        reader = SasfReader(again.getvalue(), [RECIPIENT])
+        assert verify(reader, [SIGNER_PUBLIC]).ok, size
+        assert packets_of(reader.contents()) == whole
