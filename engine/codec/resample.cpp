@@ -52,10 +52,11 @@ void add_unchanged(std::span<const Sample> source, std::int64_t first, std::span
     const auto size = static_cast<std::int64_t>(source.size());
     const std::int64_t begin = std::max<std::int64_t>(0, -first);
     const std::int64_t end = std::min<std::int64_t>(static_cast<std::int64_t>(out.size()), size - first);
-    for (std::int64_t i = begin; i < end; ++i) {
-        Sample& sample = out[static_cast<std::size_t>(i)];
-        sample = saturated(sample + source[static_cast<std::size_t>(first + i)]);
-    }
+    if (begin >= end) return;
+    Sample* target = out.data() + begin;
+    const Sample* added = source.data() + first + begin;
+    const auto count = static_cast<std::size_t>(end - begin);
+    for (std::size_t i = 0; i < count; ++i) target[i] = saturated(target[i] + added[i]);
 }
 
 // Places in the source as 32.32 fixed point: exact to 2^-32 of a sample a step, some 1e-5 over a cell.
@@ -95,13 +96,14 @@ Resampler::Resampler(double ratio)
     const std::size_t phases = std::size_t{1} << phase_bits_;
     const double band = ratio <= 1.0 ? 1.0 : kMargin / ratio;
     const auto half = static_cast<double>(taps_ / 2);
+    const double whole = bessel(kBeta);
     table_.resize(phases * taps_);
     for (std::size_t phase = 0; phase < phases; ++phase) {
         const double fraction = static_cast<double>(phase) / static_cast<double>(phases);
         for (std::size_t tap = 0; tap < taps_; ++tap) {
             const double distance = static_cast<double>(tap) - half + 1.0 - fraction;
             const double inside = std::max(0.0, 1.0 - (distance / half) * (distance / half));
-            const double weight = bessel(kBeta * std::sqrt(inside)) / bessel(kBeta);
+            const double weight = bessel(kBeta * std::sqrt(inside)) / whole;
             table_[phase * taps_ + tap] = static_cast<float>(band * sinc(band * distance) * weight);
         }
     }

@@ -77,13 +77,18 @@ UNKNOWN: Final = Format("unknown", "", 8000, 1, Kind.UNKNOWN, 8000)
 
 def formats(packets: Packets, events: Sequence[Event], side: int) -> tuple[list[Format], Integers]:
     """The formats of one side's packets, and for each packet the index of its own."""
-    known: list[Format] = [UNKNOWN]
-    chosen = _table({}, known)[packets.payload_type]
+    known = dict.fromkeys((UNKNOWN, *_STATIC.values()))
+    indices = {each: index for index, each in enumerate(known)}
     agreed = [event for event in events if event.name == "codecs" and event.side == side]
-    for index, event in enumerate(agreed):
-        since = packets.arrival >= (event.at if index else 0)
-        chosen[since] = _table(event.body.get("payload_types"), known)[packets.payload_type[since]]
-    return known, chosen
+    tables = np.zeros((1 + len(agreed), 256), np.int64)  # a damaged file may hold any octet
+    for row, event in zip(tables, [None, *agreed], strict=True):
+        meanings = _STATIC | _dynamic(event.body.get("payload_types") if event else None)
+        for payload_type, meaning in meanings.items():
+            row[payload_type] = indices.setdefault(meaning, len(indices))
+    times = np.array([event.at for event in agreed], np.int64)
+    times[:1] = 0  # what came before anything was agreed can only be what was agreed first
+    times = np.maximum.accumulate(times)
+    return list(indices), tables[np.searchsorted(times, packets.arrival, side="right"), packets.payload_type]
 
 
 def opus_durations(packets: Packets, data: Bytes) -> Integers:
@@ -114,18 +119,14 @@ def _kind(name: str, clock_rate: int, channels: int) -> Kind:
     return Kind.VOICE if decodable and (name != "GSM" or clock_rate == 8000) else Kind.UNKNOWN
 
 
-def _table(payload_types: object, known: list[Format]) -> Integers:
-    """The index in ``known``, which grows, of what each payload type stands for."""
-    table = np.zeros(_PAYLOAD_TYPES, np.int64)
-    codecs = {number: Codec(number, *static) for number, static in STATIC_CODECS.items()}
+_STATIC: Final = {number: Format.of(Codec(number, *static)) for number, static in STATIC_CODECS.items()}
+
+
+def _dynamic(payload_types: object) -> dict[int, Format]:
+    found = {}
     for number, text in payload_types.items() if isinstance(payload_types, Mapping) else ():
-        payload_type = int(number) if str(number).isdigit() else _PAYLOAD_TYPES
+        payload_type = int(number) if str(number).isdigit() and len(str(number)) <= 3 else _PAYLOAD_TYPES
         codec = Codec.described(payload_type, str(text), "")
         if payload_type < _PAYLOAD_TYPES and codec is not None:
-            codecs[payload_type] = codec
-    for payload_type, codec in codecs.items():
-        known_format = Format.of(codec)
-        if known_format not in known:
-            known.append(known_format)
-        table[payload_type] = known.index(known_format)
-    return table
+            found[payload_type] = Format.of(codec)
+    return found

@@ -53,12 +53,22 @@ class Rendering:
         """``count`` frames from ``first`` on, as rows of two samples; fewer at the end."""
         first = max(0, first)
         end = max(first, min(first + count, self.frames))
+        whole = self._within_a_cell(first, end)
+        if whole is not None:
+            return whole
         block = np.empty((end - first, CHANNELS), np.int16)
         for splice in self._splices:
             start, stop = max(first, splice.first), min(end, splice.first + splice.count)
             if start < stop:
                 self._copy(splice, start - splice.first, block[start - first : stop - first])
         return block
+
+    def _within_a_cell(self, first: int, end: int) -> npt.NDArray[np.int16] | None:
+        """What lies within one cell of a recording without cuts need not be copied; it cannot be written to."""
+        number, within = divmod(first, self._cell_frames)
+        if len(self._splices) != 1 or end <= first or end > (number + 1) * self._cell_frames:
+            return None
+        return self._cell(number)[within : within + end - first]
 
     @cached_property
     def quality(self) -> Quality:
@@ -104,6 +114,7 @@ class Rendering:
             heard = self._heard(each, first, count)
             self._activity.hear(channel, first, heard)
             cell[:, channel] = heard
+        cell.flags.writeable = False
         self._cells[number] = cell
         if len(self._cells) > _CELLS_KEPT:
             self._cells.popitem(last=False)

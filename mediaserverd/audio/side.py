@@ -18,6 +18,7 @@ from mediaserverd.audio.track import NoiseTrack, Track, VoiceTrack
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents, Integers, Packets
 
 _CLOCK_BITS: Final = 24  # a clock rate has at most seven digits
+_USUAL: Final = 5000  # packets: a hundred seconds tell how long the packets of a side are
 _DIGITS: Final = 16  # events 0 to 15 are keys (RFC 4733 3.2)
 
 
@@ -50,8 +51,8 @@ class Packetized:
     @property
     def usual_duration(self) -> float | None:
         """Of a packet of voice, in units of 125 us."""
-        voice = self.kind == Kind.VOICE
-        if not voice.any():
+        voice = np.flatnonzero(self.kind == Kind.VOICE)[:_USUAL]
+        if not len(voice):
             return None
         return float(np.median(self.duration[voice] / self.clock_rate[voice])) * UNITS_PER_SECOND
 
@@ -169,7 +170,8 @@ def _quality(
     contents: Contents, sent: Packetized, heard: Reception, placed: Sequence[Stretch], concealed_ms: int, noise_ms: int
 ) -> SideQuality:
     longest = max(placed, key=lambda stretch: len(stretch.rows), default=None)
-    present = [sent.formats[index] for index in dict.fromkeys(sent.format.tolist())]
+    indices, since = np.unique(sent.format, return_index=True)
+    present = [sent.formats[index] for index in indices[np.argsort(since)].tolist()]
     return SideQuality(
         packets=len(sent.packets),
         expected=heard.expected,

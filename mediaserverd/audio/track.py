@@ -64,7 +64,7 @@ class Track(ABC):
         """The frames between which the sender's time runs evenly."""
         knots = np.ceil(self.stretch.at * (rate / UNITS_PER_SECOND))
         inside = knots[(knots > first) & (knots < end)]
-        return np.concatenate(([first], np.unique(inside), [end])).astype(np.float64)
+        return np.array([first, *np.unique(inside), end] if len(inside) else [first, end], np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Unlike the kit's voices these can be understood, so intelligibility (STOI) and q
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -55,6 +56,14 @@ def encoded(samples: Samples, codec: str, rate: int, frame: int, **options: str)
         audio.sample_rate, audio.pts, audio.time_base = rate, at, Fraction(1, rate)
         packets += [bytes(packet) for packet in context.encode(audio)]
     return packets + [bytes(packet) for packet in context.encode(None)]
+
+
+def decoded(packets: Sequence[bytes], codec: str, rate: int) -> Samples:
+    """What FFmpeg's decoder makes of packets."""
+    context: Any = av.CodecContext.create(codec, "r")
+    context.sample_rate, context.layout = rate, "mono"
+    frames = [frame for packet in packets for frame in context.decode(av.Packet(packet))]
+    return np.concatenate([np.asarray(frame.to_ndarray(), np.int16).ravel() for frame in frames])
 
 
 def intelligibility(said: Samples, heard: Samples, rate: int) -> float:

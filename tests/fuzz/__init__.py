@@ -6,7 +6,7 @@ and raises anything when it does not. To add one: a module here with ``@target(.
 
 from __future__ import annotations
 
-from tests.fuzz import ng, sasf, sip, sip_endpoint
+from tests.fuzz import audio, ng, sasf, sip, sip_endpoint
 from tests.fuzz.registry import TARGETS
 
-__all__ = ["TARGETS", "ng", "sasf", "sip", "sip_endpoint"]
+__all__ = ["TARGETS", "audio", "ng", "sasf", "sip", "sip_endpoint"]
