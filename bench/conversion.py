@@ -22,9 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mediaserverd.audio.encoding import PCMU
-from mediaserverd.audio.formats import encode, find_format
+from mediaserverd.audio.formats import encode, find_format, rendered
 from mediaserverd.audio.opus import PACKET_MS, OpusSettings
-from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.sound import Samples
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents, Event, Packets
 from tests.kit.speech import speech
@@ -111,7 +110,7 @@ def wav_file(spoken: Samples) -> bytes:
 def _ours(recorded: Contents, name: str) -> int:
     form = find_format(name)
     target = io.BytesIO()
-    encode(Rendering(recorded, sample_rate=form.sample_rate_for(_RATE)), form, target, opus_settings=_OPUS)  # type: ignore[arg-type]
+    encode(rendered(recorded, form), form, target, opus_settings=_OPUS)
     return target.tell()
 
 

@@ -104,6 +104,16 @@ def opus_durations(packets: Packets, data: Bytes) -> Integers:
     return np.where(packets.length > 0, durations, 0)
 
 
+def opus_rate(start: Integers, data: Bytes) -> int:
+    """The sample rate that loses nothing of these packets: by their audio bandwidth, not by what was agreed."""
+    return int(_OPUS_RATES[data[start] >> 3].max()) if len(start) else 8000
+
+
+# By the configuration number, as below: narrow, medium, wide band; superwide, full; narrow, wide, superwide, full.
+_OPUS_RATES: Final = np.repeat(
+    [8000, 12_000, 16_000, 24_000, 48_000, 8000, 16_000, 24_000, 48_000], [4, 4, 4, 2, 2] + [4] * 4
+)
+
 # By the configuration number: SILK 10 to 60 ms three times, hybrid 10 and 20 ms twice, CELT 2.5 to 20 ms four times.
 _OPUS_FRAMES: Final = np.array([480, 960, 1920, 2880] * 3 + [480, 960] * 2 + [120, 240, 480, 960] * 4)
 

@@ -14,12 +14,14 @@ from mediaserverd.audio import mp3, opus
 from mediaserverd.audio.mp3 import write_mp3
 from mediaserverd.audio.ogg import write_ogg
 from mediaserverd.audio.opus import OpusSettings, TwoVoices
+from mediaserverd.audio.render import Rendering, SampleRate
 from mediaserverd.audio.sound import Progress, Sound, unheard
 from mediaserverd.audio.wav import WAV_GSM, WAV_PCM, WAV_PCMA, WAV_PCMU, WavFile, WavFormat
 from mediaserverd.audio.webm import write_webm
+from mediaserverd.protocol.sasf.contents import Contents
 
-_TELEPHONE: Final = (8000,)
-_ANY: Final = (8000, 16000, 48000)
+_TELEPHONE: Final[tuple[SampleRate, ...]] = (8000,)
+_ANY: Final[tuple[SampleRate, ...]] = (8000, 16000, 48000)
 
 
 class UnknownFormat(Exception):
@@ -33,7 +35,7 @@ class Format:
     name: str
     suffix: str
     media_type: str
-    sample_rates: tuple[int, ...]
+    sample_rates: tuple[SampleRate, ...]
     channels: int = 2
     wav: WavFormat | None = None
 
@@ -42,7 +44,7 @@ class Format:
         """Whether ``size`` and ``parts`` work: any part of the file can be made by itself."""
         return self.wav is not None
 
-    def sample_rate_for(self, best: int) -> int:
+    def sample_rate_for(self, best: int) -> SampleRate:
         """The rate to render at, where the recording itself has ``best``."""
         return min((rate for rate in self.sample_rates if rate >= best), default=max(self.sample_rates))
 
@@ -63,6 +65,13 @@ def find_format(name: str) -> Format:
     if name not in FORMATS:
         raise UnknownFormat(f"no audio format {name[:32]!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def rendered(contents: Contents, form: Format) -> Rendering:
+    """At the rate that suits the recording and the format."""
+    best = Rendering(contents)
+    rate = form.sample_rate_for(best.sample_rate)
+    return best if rate == best.sample_rate else Rendering(contents, sample_rate=rate)
 
 
 def encode(

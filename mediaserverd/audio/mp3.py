@@ -16,9 +16,10 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
+from mediaserverd.audio.render import SampleRate
 from mediaserverd.audio.sound import Progress, Sound, unheard
 
-SAMPLE_RATES: Final = (16000, 48000)
+SAMPLE_RATES: Final[tuple[SampleRate, ...]] = (16000, 48000)
 _FRAME_BYTES: Final = 288  # at both rates: 64 and 96 kbit/s divide evenly, so no frame is padded
 _BIT_RATES: Final = {16000: 64_000, 48000: 96_000}
 _SIDE_BYTES: Final = {16000: 17, 48000: 32}  # between a frame's header and where the Info begins, for two channels

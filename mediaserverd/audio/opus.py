@@ -19,11 +19,12 @@ import av
 import numpy as np
 from av.audio.codeccontext import AudioCodecContext
 
+from mediaserverd.audio.render import SampleRate
 from mediaserverd.audio.silence import SilenceGate
 from mediaserverd.audio.sound import Progress, Samples, Sound, unheard
 
 CLOCK: Final = 48_000  # of timestamps and granules, whatever the sample rate (RFC 7587 4.1)
-SAMPLE_RATES: Final = (8000, 16000, 48000)
+SAMPLE_RATES: Final[tuple[SampleRate, ...]] = (8000, 16000, 48000)
 PACKET_MS: Final = 60  # the longest without repeating headers inside; nothing is lost on the way to a file
 _BLOCK_PACKETS: Final = 500  # 30 s
 

@@ -31,7 +31,7 @@ _AFTER_BREAK: Final = UNITS_PER_SECOND  # how much audio may outlast the last ar
 
 
 class Rendering:
-    """``sample_rate`` None: the least that loses nothing: 8 kHz, or 16 kHz with G.722 in it, 48 kHz with Opus."""
+    """``sample_rate`` None: the least that loses nothing; that of Opus by the audio bandwidth of its packets."""
 
     def __init__(self, contents: Contents, *, sample_rate: SampleRate | None = None) -> None:
         self._contents = contents

@@ -10,7 +10,7 @@ import numpy as np
 
 from mediaserverd.audio import concealment
 from mediaserverd.audio.concealment import Columns, Gaps
-from mediaserverd.audio.decoding import Flags, Format, Kind, formats
+from mediaserverd.audio.decoding import Flags, Format, Kind, formats, opus_rate
 from mediaserverd.audio.quality import SideQuality
 from mediaserverd.audio.reception import Reception, jitter_ms, reception
 from mediaserverd.audio.timeline import Floats, Reports, Source, Stretch, groups, stretches, unwrapped
@@ -101,7 +101,11 @@ def side(contents: Contents, sent: Packetized, lead: float, borders: Integers) -
         tracks=tuple(tracks),
         begin=np.array([track.begin for track in tracks]),
         end=np.array([track.end for track in tracks]),
-        rates=frozenset(track.format.rate or 48_000 for track in tracks if isinstance(track, VoiceTrack)),
+        rates=frozenset(
+            track.format.rate or opus_rate(track.start, contents.data)
+            for track in tracks
+            if isinstance(track, VoiceTrack)
+        ),
         error_at=np.concatenate([np.empty(0), *(stretch.error_at for stretch in placed)]),
         errors=np.concatenate([np.empty(0), *(stretch.errors for stretch in placed)]),
         quality=_quality(contents, sent, heard, placed, round(concealed * 1000), round(noise * 1000)),

@@ -63,7 +63,7 @@ class Heard:
 def heard(file: bytes) -> Heard:
     with av.open(io.BytesIO(file), "r") as container:
         stream = container.streams.audio[0]
-        parts = [_interleaved(frame) for frame in container.decode(stream)]
+        parts = [interleaved(frame) for frame in container.decode(stream)]
         duration = container.duration or 0
         samples = np.concatenate(parts) if parts else np.zeros((0, stream.channels), np.int16)
         return Heard(
@@ -76,7 +76,7 @@ def heard(file: bytes) -> Heard:
         )
 
 
-def _interleaved(frame: av.AudioFrame) -> Samples:
+def interleaved(frame: av.AudioFrame) -> Samples:
     data: npt.NDArray[Any] = frame.to_ndarray()
     data = data.T if frame.format.is_planar else data.reshape(-1, len(frame.layout.channels))
     if data.dtype.kind == "f":

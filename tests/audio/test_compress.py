@@ -10,6 +10,7 @@ from pystoi import stoi
 
 from mediaserverd.audio.compress import CHUNK_MS, Compression, NotCompressible, compress, rendered_header
 from mediaserverd.audio.encoding import PCMU
+from mediaserverd.audio.formats import FORMATS, rendered
 from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.sound import Samples
 from mediaserverd.protocol.sasf.contents import Contents, Event, Span
@@ -202,3 +203,11 @@ def test_the_header_names_the_original() -> None:
         original.segment,
         original.created_ns,
     )
+
+
+def test_a_compressed_telephone_call_is_played_at_the_rate_of_telephones() -> None:
+    read = SasfReader(_compressed(_call(seconds=5.0), "opus"), [RECIPIENT]).contents()
+    assert Rendering(read).sample_rate == 8000
+    assert [rendered(read, form).sample_rate for form in FORMATS.values()] == [
+        form.sample_rates[0] for form in FORMATS.values()
+    ]

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from typing import Final
 
+import av
 import numpy as np
 import pytest
 from pystoi import stoi
 
-from mediaserverd.audio.encoding import SEGMENT
+from mediaserverd.audio.encoding import GSM_PAIRS, SEGMENT
 from mediaserverd.audio.formats import (
     FORMATS,
     Format,
@@ -20,9 +22,9 @@ from mediaserverd.audio.formats import (
     wav_size,
 )
 from mediaserverd.audio.sound import Samples, mono_mix
-from tests.audio.listening import Spoken, conversation, heard
+from tests.audio.listening import Spoken, conversation, heard, interleaved, resampled
 from tests.kit.judge import judge
-from tests.kit.speech import RATE
+from tests.kit.speech import RATE, speech
 
 _SECONDS: Final = 10.37  # no whole number of anyone's frames
 _CASES: Final = [(form, rate) for form in FORMATS.values() for rate in form.sample_rates]
@@ -198,7 +200,8 @@ def test_opus_into_a_pipe_is_the_same_without_an_index() -> None:
 def test_progress_grows_to_one() -> None:
     for form in FORMATS.values():
         told: list[float] = []
-        encode(_long_sound(5 * SEGMENT, form.sample_rates[0]), form, io.BytesIO(), told.append)
+        silence = Spoken(np.zeros((5 * SEGMENT, 2), np.int16), form.sample_rates[0])
+        encode(silence, form, io.BytesIO(), told.append)
         assert len(told) >= 3
         assert told == sorted(told)
         assert told[-1] == 1.0
@@ -220,7 +223,40 @@ def test_a_recording_is_rendered_at_the_least_rate_that_keeps_its_bandwidth() ->
     assert rates["wav-gsm"] == [8000, 8000, 8000]
 
 
-def _long_sound(frames: int, sample_rate: int = RATE) -> Spoken:
+def _long_sound(frames: int) -> Spoken:
     """Ten seconds, over and over: what is tested with it is not how it sounds."""
     some = conversation(10.0).samples
-    return Spoken(np.resize(some, (frames, 2)), sample_rate)
+    return Spoken(np.resize(some, (frames, 2)))
+
+
+@pytest.mark.parametrize("name", ["ogg-opus", "webm-opus", "mp3", "wav-pcm"])
+def test_a_player_can_jump_to_any_place(name: str) -> None:
+    form = find_format(name)
+    sound = conversation(40.0, form.sample_rates[0])
+    with av.open(io.BytesIO(_file(sound, form)), "r") as container:
+        for wanted_s in (31.0, 7.5, 22.0):
+            container.seek(int(wanted_s * av.time_base), any_frame=False)
+            frames = container.decode(audio=0)
+            first = next(frames)
+            assert first.time is not None
+            assert wanted_s - 5.1 < first.time <= wanted_s + 0.1  # a cluster of WebM is 5 s
+            part = [interleaved(frame) for frame in itertools.islice(frames, 200)]
+            heard_there = resampled(np.concatenate(part)[:, 0], first.sample_rate, RATE)[: 2 * RATE]
+            at = int((first.time + first.samples / first.sample_rate) * RATE)
+            said = conversation(40.0).samples[max(0, at - 400) : at + 3 * RATE, 0]
+            verdict = judge(heard_there[RATE // 2 :], said)
+            assert verdict.worst > 0.85, (wanted_s, first.time)
+
+
+def test_gsm_has_no_seam_where_segments_meet() -> None:
+    """Against an encoder that never stopped: from the third block of a segment on it is heard as the same."""
+    voice = speech(3, 2 * SEGMENT / RATE)
+    whole = heard(_file(Spoken(np.stack([voice, np.zeros_like(voice)], axis=1)), find_format("wav-gsm"))).samples[:, 0]
+    endless = heard(_wav_of(GSM_PAIRS.encode(voice))).samples[:, 0]
+    seam = slice(SEGMENT - 400, SEGMENT + RATE // 2)
+    assert np.corrcoef(whole[seam], endless[seam])[0, 1] > 0.98
+
+
+def _wav_of(blocks: bytes) -> bytes:
+    silent = Spoken(np.zeros((len(blocks) // 65 * 320, 2), np.int16))
+    return _file(silent, find_format("wav-gsm"))[:60] + blocks
