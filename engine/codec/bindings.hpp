@@ -25,6 +25,7 @@ std::span<Value> span_of(const nb::ndarray<Value, Traits...>& array) {
 
 void bind_decoding(nb::module_& module);
 void bind_encoding(nb::module_& module);
+void bind_truespeech(nb::module_& module);
 void bind_mixing(nb::module_& module);
 
 }  // namespace codec

@@ -5,6 +5,7 @@
 #include "gsm_decoder.hpp"
 #include "opus_decoder.hpp"
 #include "pcm_decoder.hpp"
+#include "truespeech_stream_decoder.hpp"
 
 namespace codec {
 
@@ -16,6 +17,7 @@ std::unique_ptr<Decoder> make_decoder(std::string_view name, int rate, int chann
     if (name == "L16" && channels >= 1 && channels <= kMaxPcmChannels) return std::make_unique<PcmDecoder>(channels);
     if (name == "G722") return G722Decoder::make();
     if (name == "GSM") return GsmDecoder::make();
+    if (name == "X-TRUESPEECH") return std::make_unique<TruespeechStreamDecoder>();
     if (name == "OPUS") return OpusStreamDecoder::make(rate);
     return nullptr;
 }

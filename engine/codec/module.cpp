@@ -7,5 +7,6 @@ NB_MODULE(_codec, module) {
     module.doc() = "Codecs and signal processing of recordings";
     codec::bind_decoding(module);
     codec::bind_encoding(module);
+    codec::bind_truespeech(module);
     codec::bind_mixing(module);
 }

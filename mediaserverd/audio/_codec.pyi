@@ -38,6 +38,17 @@ def encode_gsm(samples: _Samples) -> bytes:
 def encode_gsm_pairs(samples: _Samples) -> bytes:
     """65 octets for 320 samples, as in WAV."""
 
+# TrueSpeech (bind_truespeech.cpp)
+
+@final
+class TruespeechEncoder:
+    """Returns the frames that are ready, which come later than the samples that they are made of."""
+
+    def __init__(self) -> None: ...
+    def encode(self, samples: _Samples) -> bytes: ...
+    def finish(self) -> bytes:
+        """What is left, the last frame filled up with silence. Then the encoder is as new."""
+
 # Mixing (bind_mixing.cpp)
 
 @final

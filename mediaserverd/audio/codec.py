@@ -12,7 +12,7 @@ from mediaserverd.audio import _codec
 
 Samples: TypeAlias = npt.NDArray[np.int16]
 
-DECODERS: Final = frozenset({"PCMU", "PCMA", "G722", "GSM", "OPUS", "L16"})
+DECODERS: Final = frozenset({"PCMU", "PCMA", "G722", "GSM", "OPUS", "L16", "X-TRUESPEECH"})
 OPUS_RATES: Final = frozenset({8000, 12000, 16000, 24000, 48000})  # what libopus decodes to
 
 decode = _codec.decode

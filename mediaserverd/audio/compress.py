@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from mediaserverd.audio.decoding import Kind, formats
-from mediaserverd.audio.encoding import GSM, NETWORK_PCM, PCMA, PCMU, SEGMENT_S, WARM_UP, Coding
+from mediaserverd.audio.encoding import GSM, NETWORK_PCM, PCMA, PCMU, SEGMENT_S, TRUESPEECH, WARM_UP, Coding
 from mediaserverd.audio.opus import CLOCK, OpusSettings, OpusVoice
 from mediaserverd.audio.pauses import pauses
 from mediaserverd.audio.quality import Quality
@@ -31,7 +31,7 @@ from mediaserverd.protocol.sasf.header import Header
 from mediaserverd.protocol.sasf.records import Packet
 from mediaserverd.protocol.sasf.writer import SasfWriter
 
-Compression: TypeAlias = Literal["opus", "gsm", "pcmu", "pcma", "l16"]
+Compression: TypeAlias = Literal["opus", "gsm", "truespeech", "pcmu", "pcma", "l16"]
 
 CHUNK_MS: Final = 5000  # for the writer: there is no power cut to be prepared for, and longer chunks are smaller
 _DIGITS: Final = 101  # the payload type of telephone events
@@ -64,6 +64,7 @@ class _Codec:
 _CODECS: Final[Mapping[Compression, _Codec]] = {
     "opus": _Codec(111, "opus", 60, None),
     "gsm": _Codec(3, "GSM", 100, GSM),
+    "truespeech": _Codec(97, "x-truespeech", 120, TRUESPEECH),
     "pcmu": _Codec(0, "PCMU", 100, PCMU),
     "pcma": _Codec(8, "PCMA", 100, PCMA),
     "l16": _Codec(96, "L16", 100, NETWORK_PCM, silence=0),

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from mediaserverd.audio import truespeech
 from mediaserverd.audio.codec import DECODERS
 from mediaserverd.protocol.codec import STATIC_CODECS, Codec
 from mediaserverd.protocol.sasf.contents import Bytes, Event, Integers, Packets
@@ -53,7 +54,7 @@ class Format:
     @property
     def remembers(self) -> bool:
         """Whether what a packet sounds like depends on the packets before it."""
-        return self.name in ("G722", "GSM", "OPUS")
+        return self.name in ("G722", "GSM", "OPUS", "X-TRUESPEECH")
 
     def durations(self, packets: Packets, data: Bytes) -> Integers:
         """How long each packet sounds, in ticks of the RTP clock."""
@@ -66,6 +67,8 @@ class Format:
                 return packets.length * self.clock_rate // 8000
             case "GSM":
                 return packets.length // _GSM_FRAME[0] * _GSM_FRAME[1]
+            case "X-TRUESPEECH":
+                return packets.length // truespeech.FRAME_BYTES * truespeech.FRAME_SAMPLES
             case "OPUS":
                 return opus_durations(packets, data) * self.clock_rate // 48_000
             case _:
@@ -126,7 +129,8 @@ def _kind(name: str, clock_rate: int, channels: int) -> Kind:
     if name == "CN":
         return Kind.NOISE
     decodable = name in DECODERS and (name in ("OPUS", "L16") or channels == 1) and channels <= 8
-    return Kind.VOICE if decodable and (name != "GSM" or clock_rate == 8000) else Kind.UNKNOWN
+    at_8000_only = name in ("GSM", "X-TRUESPEECH")
+    return Kind.VOICE if decodable and (not at_8000_only or clock_rate == 8000) else Kind.UNKNOWN
 
 
 _STATIC: Final = {number: Format.of(Codec(number, *static)) for number, static in STATIC_CODECS.items()}

@@ -1,4 +1,4 @@
-"""Codings of constant rate: samples -> bytes, block by block. PCM, G.711, GSM 06.10.
+"""Codings of constant rate: samples -> bytes, block by block. PCM, G.711, GSM 06.10, TrueSpeech.
 
 Codings with a memory are encoded in segments: each begins anew, with ``WARM_UP`` samples of what came before it that
 are thrown away. What a segment's bytes are then depends on nothing else, so any part of a file can be made without the
@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from mediaserverd.audio import _codec
+from mediaserverd.audio import _codec, truespeech
 from mediaserverd.audio.sound import Samples
 
 Encoder: TypeAlias = Callable[[Samples], bytes]
@@ -82,3 +82,4 @@ PCMU: Final = Coding(1, 1, _by_table(_nearest(_mu_law())))
 PCMA: Final = Coding(1, 1, _by_table(_nearest(_a_law())))
 GSM: Final = Coding(160, 33, _codec.encode_gsm, has_memory=True)
 GSM_PAIRS: Final = Coding(320, 65, _codec.encode_gsm_pairs, has_memory=True)  # as in WAV: two frames of 260 bits
+TRUESPEECH: Final = Coding(truespeech.FRAME_SAMPLES, truespeech.FRAME_BYTES, truespeech.encode, has_memory=True)

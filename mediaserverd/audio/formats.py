@@ -1,7 +1,7 @@
 """The audio files that a recording can become, by name; and how to make them, whole or in part.
 
 Left is the calling party, right the called one, and neither is ever heard on the other's channel, whatever the format.
-GSM 06.10 in WAV knows one channel only: both parties are mixed, and the name of the file says so.
+GSM 06.10 and TrueSpeech in WAV know one channel only: both parties are mixed, and the name of the file says so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mediaserverd.audio.ogg import write_ogg
 from mediaserverd.audio.opus import OpusSettings, TwoVoices
 from mediaserverd.audio.render import Rendering, SampleRate
 from mediaserverd.audio.sound import Progress, Sound, unheard
-from mediaserverd.audio.wav import WAV_GSM, WAV_PCM, WAV_PCMA, WAV_PCMU, WavFile, WavFormat
+from mediaserverd.audio.wav import WAV_GSM, WAV_PCM, WAV_PCMA, WAV_PCMU, WAV_TRUESPEECH, WavFile, WavFormat
 from mediaserverd.audio.webm import write_webm
 from mediaserverd.protocol.sasf.contents import Contents
 
@@ -54,6 +54,7 @@ _ALL: Final = (
     Format("wav-pcmu", ".wav", "audio/wav", _TELEPHONE, wav=WAV_PCMU),
     Format("wav-pcma", ".wav", "audio/wav", _TELEPHONE, wav=WAV_PCMA),
     Format("wav-gsm", ".mono.wav", "audio/wav", _TELEPHONE, 1, WAV_GSM),
+    Format("wav-truespeech", ".mono.wav", "audio/wav", _TELEPHONE, 1, WAV_TRUESPEECH),
     Format("ogg-opus", ".ogg", "audio/ogg", opus.SAMPLE_RATES),
     Format("webm-opus", ".webm", "audio/webm", opus.SAMPLE_RATES),
     Format("mp3", ".mp3", "audio/mpeg", mp3.SAMPLE_RATES),

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mediaserverd.audio.encoding import GSM_PAIRS, PCM, PCMA, PCMU, SEGMENT, WARM_UP, Coding
+from mediaserverd.audio import truespeech
+from mediaserverd.audio.encoding import GSM_PAIRS, PCM, PCMA, PCMU, SEGMENT, TRUESPEECH, WARM_UP, Coding
 from mediaserverd.audio.sound import Samples, Sound, mono_mix
 
 _RIFF_LIMIT: Final = (1 << 32) - 1
@@ -34,6 +35,7 @@ WAV_PCMU: Final = WavFormat(0x0007, PCMU, 8, 2, b"")
 WAV_PCMA: Final = WavFormat(0x0006, PCMA, 8, 2, b"")
 # Both are defined for one channel only, and players (FFmpeg too) decode no other.
 WAV_GSM: Final = WavFormat(0x0031, GSM_PAIRS, 0, 1, struct.pack("<H", GSM_PAIRS.block_samples))
+WAV_TRUESPEECH: Final = WavFormat(truespeech.WAV_TAG, TRUESPEECH, 1, 1, truespeech.wav_format_extra())
 
 
 class WavFile:
