@@ -1,51 +1,22 @@
-"""``mediaserverd sasf``: recording files, looked at by whoever has them. Needs no daemon and no catalogue.
+"""``mediaserverd sasf``: what can be typed.
 
-Responsible for files, keys given by hand, progress and words. What a file proves is ``protocol.sasf``'s to say, what it
-sounds like ``audio``'s.
+What is done then is in ``recording_files``, which is loaded when it is needed: its libraries would cost every role of
+the daemon 14 MB.
 """
 
 from __future__ import annotations
 
-import hashlib
-import mmap
-import os
-import secrets
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Final
 
 import typer
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
-from pydantic import ValidationError
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-
-from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
-from mediaserverd.protocol.sasf.excerpt import derived_header, excerpt, write_contents
-from mediaserverd.protocol.sasf.faults import SasfError
-from mediaserverd.protocol.sasf.keys import PrivateKey, PublicKey
-from mediaserverd.protocol.sasf.reader import SasfReader
-from mediaserverd.protocol.sasf.recovery import seal_recovered
-from mediaserverd.protocol.sasf.scan import Progress as Told
-from mediaserverd.protocol.sasf.scan import unheard
-from mediaserverd.protocol.sasf.verify import verify
-from mediaserverd.protocol.sasf.writer import SasfWriter
-from mediaserverd.recorder.keyfiles import read_file, read_private, read_public, read_signer
-from mediaserverd.recorder.sealed import SealedKey, WrongPassword, unseal
-from mediaserverd.terminal import err, fail, out, told
 
 EXIT_NOT_PROVEN: Final = 1
-MAX_HOURS: Final = 24 * 365
 
 app = typer.Typer(help="Recording files: what is in them, what they prove, parts of them, audio.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, .sasf.")]
+OutputArgument = Annotated[Path, typer.Argument(metavar="OUTPUT")]
 KeyOption = Annotated[
     list[Path] | None,
     typer.Option("--key", help="A private key that opens it: PEM, or as the recorder's vault keeps it. Repeatable."),
@@ -61,18 +32,13 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Write over a file th
 @app.command()
 def info(file: FileArgument, key: KeyOption = None, password_file: PasswordOption = None) -> None:
     """Show what a file says of itself; with a key, also what was recorded and how well."""
-    with _reading(file, key, password_file) as reader:
-        table = Table(show_header=False, box=None)
-        for name, value in _facts(reader):
-            table.add_row(name, value)
-        if reader.readable:
-            for name, value in _recorded(reader.contents()):
-                table.add_row(name, value)
-        out.print(table, markup=False)
+    from mediaserverd import recording_files
+
+    recording_files.show(file, recording_files.private_keys(key or [], password_file))
 
 
-@app.command("verify")
-def verify_files(
+@app.command()
+def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .sasf.")],
     key: KeyOption = None,
     password_file: PasswordOption = None,
@@ -82,24 +48,19 @@ def verify_files(
     ] = None,
 ) -> None:
     """Say in one line for each file what it proves, and where it was changed. Exit status 1 if one does not hold."""
-    trusted = told(lambda: [read_signer(read_file(each), str(each)) for each in signer]) if signer else None
-    keys = _private_keys(key or [], password_file)
-    good = True
-    for file in files:
-        with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
-            verdict = verify(reader, trusted)
-        good &= verdict.ok
-        print(f"{file}: {verdict.sentence}")
-        for finding in verdict.findings[1:]:
-            print(f"{file}:   {finding}")
-    if not good:
+    from mediaserverd import recording_files
+
+    keys = recording_files.private_keys(key or [], password_file)
+    trusted = recording_files.signers(signer) if signer else None
+    proven = [recording_files.prove(file, keys, trusted) for file in files]
+    if not all(proven):
         raise typer.Exit(EXIT_NOT_PROVEN)
 
 
 @app.command()
 def cut(
     file: FileArgument,
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT")],
+    output: OutputArgument,
     start_s: FromOption = 0,
     end_s: ToOption = None,
     key: KeyOption = None,
@@ -114,39 +75,29 @@ def cut(
     force: ForceOption = False,
 ) -> None:
     """Make a recording of a part of one. It names the file that it was cut out of, and is signed anew."""
-    keys = _private_keys(key or [], password_file)
-    recipients = _recipients(recipient or [], keys)
-    signer = _signing_key(signing_key) if signing_key else Ed25519PrivateKey.generate()
-    with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
-        contents = _part(_contents(reader), start_s, end_s)
-        with _written(output, force) as target:
-            _write_part(reader, contents, target, signer, recipients, start_s)
-    out.print(f"{output}: {contents.duration / UNITS_PER_SECOND:.1f} s", markup=False)
+    from mediaserverd import recording_files
+
+    keys = recording_files.private_keys(key or [], password_file)
+    recipients = recording_files.recipients(recipient or [], keys)
+    signer = recording_files.signing_key(signing_key)
+    recording_files.cut(file, output, (start_s, end_s), keys, recipients, signer, force=force)
 
 
 @app.command()
 def recover(
     file: FileArgument,
-    signing_key: Annotated[Path, typer.Option(help="The private key of the media server that wrote it.")],
+    signing_key: Annotated[Path, typer.Option(help="The private key (PEM) of the media server that wrote it.")],
 ) -> None:
     """Seal a file whose writer died, as the media server itself does at its next start. Never while it is written."""
-    signer = _signing_key(signing_key)
-    try:
-        with file.open("r+b") as target:
-            seal = seal_recovered(target, signer)
-            target.flush()
-            os.fsync(target.fileno())
-    except SasfError as fault:
-        fail(f"{file}: {fault}")
-    except OSError as fault:
-        fail(f"{file}: {fault.strerror}")
-    print(f"{file}: {seal.state}, {seal.duration_ms / 1000:.1f} s; {seal.torn_bytes} bytes behind it were cut off")
+    from mediaserverd import recording_files
+
+    recording_files.recover(file, recording_files.signing_key(signing_key))
 
 
 @app.command()
 def export(
     file: FileArgument,
-    output: Annotated[Path, typer.Argument(metavar="OUTPUT")],
+    output: OutputArgument,
     form: Annotated[str, typer.Option("--format", help="The name of an audio format.")] = "wav-pcm",
     start_s: FromOption = 0,
     end_s: ToOption = None,
@@ -155,186 +106,7 @@ def export(
     force: ForceOption = False,
 ) -> None:
     """Render a recording, or a part of it, to an audio file: left the calling party, right the called one."""
-    from mediaserverd.audio.formats import UnknownFormat, encode, find_format
-    from mediaserverd.audio.render import Rendering
+    from mediaserverd import recording_files
 
-    try:
-        chosen = find_format(form)
-    except UnknownFormat as fault:
-        fail(str(fault))
-    with _reading(file, key, password_file) as reader:
-        contents = _part(_contents(reader), start_s, end_s)
-        rate = chosen.sample_rate_for(Rendering(contents).sample_rate)
-        sound = Rendering(contents, sample_rate=rate)  # type: ignore[arg-type]
-        with _bar(output.name) as progress, _written(output, force) as target:
-            encode(sound, chosen, target, progress)
-    out.print(f"{output}: {sound.frames / sound.sample_rate:.1f} s at {sound.sample_rate} Hz", markup=False)
-
-
-@contextmanager
-def _reading(file: Path, key: list[Path] | None, password_file: Path | None) -> Iterator[SasfReader]:
-    with _opened(file, _private_keys(key or [], password_file), unheard) as reader:
-        yield reader
-
-
-@contextmanager
-def _opened(file: Path, keys: list[PrivateKey], progress: Told) -> Iterator[SasfReader]:
-    """Mapped, not read: what is not needed stays on the disk. Tells in a sentence what cannot be read."""
-    try:
-        with file.open("rb") as opened:
-            if not os.fstat(opened.fileno()).st_size:
-                fail(f"{file}: empty, not a SASF file")
-            data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        yield SasfReader(data, keys, progress=progress)
-    except SasfError as fault:
-        fail(f"{file}: {fault}")
-    except OSError as fault:
-        fail(f"{file}: {fault.strerror}")
-
-
-def _private_keys(files: list[Path], password_file: Path | None) -> list[PrivateKey]:
-    return told(lambda: list(_read_private_keys(files, password_file)))
-
-
-def _read_private_keys(files: list[Path], password_file: Path | None) -> Iterator[PrivateKey]:
-    """The password is asked for once, if a key has one and no file gives it."""
-    password = read_file(password_file).strip() if password_file else None
-    for file in files:
-        content = read_file(file)
-        sealed, protected = content.lstrip().startswith(b"{"), b"ENCRYPTED" in content
-        if password is None and (sealed or protected):
-            password = typer.prompt(f"password of {file}", hide_input=True, err=True).encode()
-        if sealed:
-            yield _unsealed(file, content, password or b"")
-        else:
-            yield read_private(content, password if protected else None, str(file))
-
-
-def _unsealed(file: Path, content: bytes, password: bytes) -> PrivateKey:
-    try:
-        key = load_der_private_key(unseal(SealedKey.model_validate_json(content), password), None)
-    except WrongPassword:
-        fail(f"the password does not open {file}, or the file was changed")
-    except (ValidationError, ValueError):
-        fail(f"{file} is no key as a vault keeps it")
-    if not isinstance(key, X25519PrivateKey | RSAPrivateKey):
-        fail(f"{file} is a key that signs; it opens nothing")
-    return key
-
-
-def _recipients(files: list[Path], keys: list[PrivateKey]) -> list[PublicKey]:
-    if not files:
-        return [each.public_key() for each in keys]
-    return told(lambda: [read_public(read_file(file), str(file)) for file in files])
-
-
-def _signing_key(file: Path) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(told(lambda: read_file(file)), None)
-    except (ValueError, TypeError) as fault:
-        fail(f"{file} is no private key in PEM without a password: {fault}")
-    if not isinstance(key, Ed25519PrivateKey):
-        fail(f"{file} is no Ed25519 key, as media servers sign with")
-    return key
-
-
-def _contents(reader: SasfReader) -> Contents:
-    """Whatever can be read; told where it is not what was written."""
-    contents = reader.contents()
-    verdict = verify(reader)
-    if not verdict.ok:
-        err.print(verdict.sentence, markup=False, highlight=False, soft_wrap=True)
-    for span in contents.unreadable:
-        where = f"{span.start / UNITS_PER_SECOND:.1f} to {span.end / UNITS_PER_SECOND:.1f} s"
-        err.print(f"cannot be read: {where} ({span.why})", markup=False)
-    return contents
-
-
-def _part(contents: Contents, start_s: float, end_s: float | None) -> Contents:
-    if not start_s and end_s is None:
-        return contents
-    end = contents.duration if end_s is None else int(min(end_s, MAX_HOURS * 3600) * UNITS_PER_SECOND)
-    start = int(min(start_s, MAX_HOURS * 3600) * UNITS_PER_SECOND)
-    if not start < min(end, contents.duration):
-        fail(f"there is nothing between these times: the recording has {contents.duration / UNITS_PER_SECOND:.1f} s")
-    return excerpt(contents, start, end)
-
-
-def _write_part(
-    reader: SasfReader,
-    contents: Contents,
-    target: BinaryIO,
-    signer: Ed25519PrivateKey,
-    recipients: list[PublicKey],
-    start_s: float,
-) -> None:
-    header = derived_header(
-        reader.header,
-        hashlib.sha256(reader.view).hexdigest(),
-        file_id=secrets.token_bytes(16),
-        writer=socket.gethostname(),
-        content=reader.header.content,
-        later=int(start_s * UNITS_PER_SECOND),
-    )
-    key = secrets.token_bytes(32) if header.encrypted else None
-    write_contents(contents, SasfWriter(target, header, signer, key, recipients if key else ()))
-
-
-@contextmanager
-def _written(output: Path, force: bool) -> Iterator[BinaryIO]:
-    """There in full or not at all, and for nobody else to read: it may be the audio of an encrypted recording."""
-    if output.exists() and not force:
-        fail(f"{output} is there already; --force writes over it")
-    part = output.with_name(f".{output.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as target:
-            yield target
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[Told]:
-    """On a terminal; elsewhere nothing is shown."""
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
-        task = progress.add_task(name, total=1.0)
-        yield lambda done: progress.update(task, completed=done)
-
-
-def _facts(reader: SasfReader) -> Iterator[tuple[str, str]]:
-    header, seal = reader.header, reader.seal
-    yield "recording", f"{header.recording_id}, segment {header.segment}"
-    yield "call", header.call_id
-    yield "begun", f"{datetime.fromtimestamp(header.created_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    yield "written by", f"{header.writer}, signer {header.signer.hex()}"
-    if header.source is not None:
-        yield "made of", f"file {header.source.get('file_id')}, SHA-256 {header.source.get('sha256')}"
-    yield "content", f"{header.content}, suite {header.suite}"
-    if header.encrypted:
-        keys = ", ".join(f"{each.key_id} ({each.algorithm})" for each in reader.keybox.keys)
-        yield "encrypted for", keys or "nobody: its keys were taken out or destroyed"
-    yield "state", reader.state
-    if seal is not None:
-        packets = "" if seal.packets is None else f", packets {seal.packets[0]} + {seal.packets[1]}"
-        yield "sealed", f"{seal.reason}, {seal.duration_ms / 1000:.1f} s, {seal.chunks} chunks{packets}"
-
-
-def _recorded(contents: Contents) -> Iterator[tuple[str, str]]:
-    from mediaserverd.audio.render import Rendering
-
-    yield "duration", f"{contents.duration / UNITS_PER_SECOND:.1f} s"
-    yield "meta", str(dict(contents.meta))
-    for event in contents.events:
-        details = ", ".join(f"{name} {value}" for name, value in event.body.items() if name != "event")
-        yield f"{event.at / UNITS_PER_SECOND:.1f} s", f"{('calling', 'called')[event.side]}: {event.name} {details}"
-    yield from _quality(Rendering(contents).quality.as_json())
-
-
-def _quality(quality: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "quality", "degraded" if quality["degraded"] else "as it should be"
-    for name, side in zip(("calling", "called"), quality["sides"], strict=True):
-        yield name, ", ".join(f"{what} {value}" for what, value in side.items())
-    for what in ("skew_ms", "tap_overflow", "masked", "one_way", "unreadable"):
-        yield what, str(quality[what])
+    keys = recording_files.private_keys(key or [], password_file)
+    recording_files.export(file, output, form, (start_s, end_s), keys, force=force)

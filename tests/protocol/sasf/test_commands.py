@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import subprocess
+import sys
 import wave
 from pathlib import Path
 
@@ -236,3 +238,8 @@ def test_audio_of_a_forged_recording_is_not_made_without_a_word(place: Path) -> 
     result = run("export", place / "forged.sasf", place / "out.wav")
     assert result.exit_code == 0
     assert "does not prove what it should: the checkpoint does not hold" in result.output
+
+
+def test_a_daemon_does_not_load_what_only_recording_files_need() -> None:
+    seen = "import sys, mediaserverd.__main__; print('numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, timeout=60).stdout == "False\n"
