@@ -1,4 +1,4 @@
-"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|sasf|diag``."""
+"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|recording|sasf|diag``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mediaserverd.call_commands import app as call_app
 from mediaserverd.config import ConfigError
 from mediaserverd.keys_commands import app as keys_app
 from mediaserverd.process.role import StartFault
+from mediaserverd.recording_commands import app as recording_app
 from mediaserverd.sasf_commands import app as sasf_app
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
@@ -32,6 +33,7 @@ app.add_typer(station_app, name="station")
 app.add_typer(rules_app, name="rules")
 app.add_typer(call_app, name="call")
 app.add_typer(keys_app, name="keys")
+app.add_typer(recording_app, name="recording")
 app.add_typer(sasf_app, name="sasf")
 
 
@@ -82,7 +84,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
 @token_app.command("create")
 def token_create(
     name: Annotated[str, typer.Option(help="Who will use it.")],
-    scope: Annotated[list[str], typer.Option(help="recordings:read, recordings:audio, recordings:delete, admin.")],
+    scope: Annotated[list[str], typer.Option(help="recordings:read, :audio, :export, :delete, admin.")],
     config: ConfigOption = DEFAULT_CONFIG,
     days: Annotated[int, typer.Option(help="Valid for so many days; 0: without end.")] = 365,
 ) -> None:

@@ -11,14 +11,13 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from mediaserverd.recorder import shredding
 from mediaserverd.recorder.keyfiles import read_file, read_private, read_public
+from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.vault import KeyInfo, Vault
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
 app = typer.Typer(help="Keys that recordings are encrypted for and opened with.", no_args_is_help=True)
-
-KeyArgument = Annotated[str, typer.Argument(metavar="KEY-ID", help="As `mediaserverd keys list` shows it.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def _vault(config: Path) -> Vault:
@@ -94,10 +93,37 @@ def escrow(
 
 
 @app.command()
-def destroy(key: KeyArgument, yes: YesOption = False, config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Destroy a private key. What only it opens is lost for good."""
-    vault = _vault(config)
+def destroy(
+    key: Annotated[str, typer.Argument(metavar="[KEY-ID]", help="As `mediaserverd keys list` shows it.")] = "",
+    recording: Annotated[str, typer.Option(metavar="ID", help="Destroy the keys of this recording alone.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Destroy a private key, or the keys of one recording. What only they open is lost for good, in every copy."""
+    if bool(key) == bool(recording):
+        fail("give either a KEY-ID, or --recording ID")
+    settings = load(config).recorder
+    vault = told(lambda: Vault.open(settings.keys_directory, settings.vault_password_file))
+    if key:
+        _destroy_key(settings, vault, key, yes)
+    else:
+        _destroy_recording(settings, recording, yes)
+
+
+def _destroy_key(settings: RecorderSettings, vault: Vault, key: str, yes: bool) -> None:
+    others = {each.key_id for each in told(vault.listed) if each.where != "elsewhere" and each.key_id != key}
+    lost = told(lambda: shredding.lost_with(settings.database_url, key, others))
     if not yes:
-        typer.confirm(f"Destroy the private key {key}? Recordings that only it opens are lost for good.", abort=True)
+        typer.confirm(
+            f"Destroy the private key {key}? {lost} file(s) that only it opens are lost for good.", abort=True
+        )
     told(lambda: vault.destroy(key))
-    out.print(f"destroyed the key {key}; copies of the vault in backups are not reached by this", markup=False)
+    out.print(f"destroyed the key {key}; {lost} file(s) are lost, unless a backup of the vault has it", markup=False)
+
+
+def _destroy_recording(settings: RecorderSettings, recording: str, yes: bool) -> None:
+    if not yes:
+        typer.confirm(f"Destroy the keys of the recording {recording}? Nobody can ever hear it again.", abort=True)
+    who = "mediaserverd keys destroy"
+    destroyed = told(lambda: shredding.destroy_recording(settings.database_url, recording, who))
+    out.print(f"destroyed the keys of {destroyed} file(s); no copy of them can be read any more", markup=False)

@@ -22,6 +22,7 @@ from mediaserverd.audio.compress import CHUNK_MS, NotCompressible, compress, ren
 from mediaserverd.audio.compress import Compression as Codec
 from mediaserverd.audio.quality import Quality
 from mediaserverd.audio.render import Rendering
+from mediaserverd.audio.workshop import Job
 from mediaserverd.protocol.sasf.contents import Contents
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, KEY_BYTES, Header
@@ -79,7 +80,7 @@ class Examined:
     compression: str = ""
 
 
-def examine(task: Task) -> Examined:
+def examine(_: Job, task: Task) -> Examined:
     """Raises OSError. Whatever is wrong with the file is in the answer."""
     try:
         examined = _examine(task)

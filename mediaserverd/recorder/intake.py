@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import structlog
 
+from mediaserverd.audio.workshop import Workshop
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAGIC, MAX_OPENING_BYTES, Opening, parse_opening
@@ -22,7 +23,6 @@ from mediaserverd.recorder.examination import Examined, Task, Verification, evid
 from mediaserverd.recorder.keyfiles import KeyFault, public_pem
 from mediaserverd.recorder.settings import Compression
 from mediaserverd.recorder.vault import Vault
-from mediaserverd.recorder.workshop import WorkFault, Workshop
 
 log = structlog.get_logger()
 
@@ -61,10 +61,13 @@ class Intake:
         for attempt in range(1, ATTEMPTS + 1):
             task = await asyncio.to_thread(self._task, taken, segment)
             try:
-                return await self._workshop.run(str(taken), examine, task)
-            except WorkFault as fault:
-                log.error("examination_failed", file=segment.file, fault=str(fault), attempt=attempt)
-        return await asyncio.to_thread(evidence, taken, ["reading it ended the process that read it, or took too long"])
+                return await self._workshop.run(examine, task)
+            except Exception as fault:
+                if isinstance(fault, OSError) and not isinstance(fault, TimeoutError):
+                    raise  # of the disk, not of the file
+                log.error("examination_failed", file=segment.file, fault=repr(fault), attempt=attempt)
+                told = f"reading it failed: {fault!r}"
+        return await asyncio.to_thread(evidence, taken, [told])
 
     def _task(self, taken: Path, segment: Segment) -> Task:
         return Task(

@@ -7,12 +7,14 @@ import os
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import structlog
 from prometheus_client import REGISTRY
 from sqlalchemy.engine import make_url
 
+from mediaserverd.audio.workshop import Workshop
 from mediaserverd.process.http import HttpServer
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
@@ -31,11 +33,11 @@ from mediaserverd.recorder.intake import Intake
 from mediaserverd.recorder.ledger import LedgerDoor
 from mediaserverd.recorder.media_servers import MediaServers
 from mediaserverd.recorder.metrics import CatalogueCollector
+from mediaserverd.recorder.playback import Playback
 from mediaserverd.recorder.retrieval import RetrievalClient
 from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.store import Store
 from mediaserverd.recorder.vault import Vault
-from mediaserverd.recorder.workshop import Workshop
 
 log = structlog.get_logger()
 
@@ -44,7 +46,7 @@ RELOADED = frozenset(
     {"media_servers", "certificate_authority", "ledger_token_file", "drain_timeout_s"}
     | {"missing_after_s", "ledger_grace_s", "poll_interval_s"}
 )
-EXAMINATION_LIMIT_S = 1800.0  # a day of two voices is verified, judged and compressed in less
+RENDERINGS_WAITING = 64  # listeners; one more is told to come back
 CLOSE_DELAY_S = 60.0  # transfers that use a former client's connection get so long to end
 
 
@@ -150,7 +152,7 @@ class _Running:
     ) -> None:
         self.database = database
         self.media_servers = media_servers
-        self.examiners = Workshop(settings.workers, EXAMINATION_LIMIT_S)
+        self.examiners = Workshop(settings.workers)
         intake = Intake(vault, self.examiners, settings.compression, settings.name)
         self.fetcher = Fetcher(database, store, media_servers, intake, incoming)
         self.census = Census(settings.missing_after_s, settings.ledger_grace_s)
@@ -158,12 +160,14 @@ class _Running:
             database, store, media_servers, self.fetcher, self.census, settings.poll_interval_s
         )
         self.fetcher.on_change = self.housekeeping.changed
+        self.renderers = Workshop(settings.workers, waiting_limit=RENDERINGS_WAITING)
+        self.playback = Playback(store, vault, self.renderers, version("mediaserverd"))
         self.access = Access(database, ledger_token)
         recordings = RecordingRoutes(
             database, self.access, media_servers, lambda: self.census.missing_after_s, self._deleted
         )
         ledger = LedgerDoor(database, self._ledger_came)
-        app = make_app(recordings, AudioRoutes(database, store, self.access), ledger, self.access)
+        app = make_app(recordings, AudioRoutes(database, self.playback, self.access), ledger, self.access)
         tls = ServerTls(settings.certificate, settings.private_key)
         self.http = HttpServer(app, settings.api_address, settings.api_port, tls)
         self.status = StatusServer(settings.status_address, settings.status_port, self.readiness)
@@ -187,6 +191,7 @@ class _Running:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.fetcher.stop()
         await self.examiners.close()
+        await self.renderers.close()
         if self._tasks:
             REGISTRY.unregister(self._collector)
         await self.database.close()
@@ -214,6 +219,7 @@ class _Running:
         self.housekeeping.changed()
 
     def _deleted(self) -> None:
+        self.playback.forget()
         self.housekeeping.poll_soon()
         self.housekeeping.changed()
 

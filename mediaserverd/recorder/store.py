@@ -94,6 +94,10 @@ class Store:
 
         return pieces()
 
+    def path(self, key: str) -> Path | None:
+        """Where the object lies, if it is a file of this host."""
+        return self._folder / key if self._folder is not None else None
+
     async def remove(self, key: str) -> None:
         """Also when it is gone already."""
         try:

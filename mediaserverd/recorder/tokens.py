@@ -26,6 +26,7 @@ PREFIX = "msd_"  # lets a person, or a scanner of leaked secrets, see what it is
 class Scope(StrEnum):
     READ = "recordings:read"
     AUDIO = "recordings:audio"
+    EXPORT = "recordings:export"  # files with their keys in them, for whoever has a private key
     DELETE = "recordings:delete"
     LEDGER = "ledger:write"
     ADMIN = "admin"  # everything that people may do; not the ledger, which is for controllers

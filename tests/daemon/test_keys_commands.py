@@ -87,3 +87,14 @@ def test_escrow_adds_and_removes_somebody_elses_public_key(keys: CommandLine, tm
     keys("escrow", "--remove", key_id(public))
     assert f"escrow-{key_id(public)}.pem" not in keys.recipients()
     assert "either" in keys("escrow", fails=True)
+
+
+def test_the_quality_of_a_recording_that_there_is_not_is_told_as_that(keys: CommandLine) -> None:
+    result = CliRunner().invoke(app, ["recording", "quality", "0" * 32, "--config", str(keys.file)])
+    assert result.exit_code != 0
+    assert "there is no recording" in result.output
+
+
+def test_destroy_wants_a_key_or_a_recording(keys: CommandLine) -> None:
+    assert "either" in keys("destroy", fails=True)
+    assert "there is no recording" in keys("destroy", "--recording", "0" * 32, "--yes", fails=True)

@@ -45,3 +45,11 @@ def test_a_role_is_hardened(installed: Path, role: str) -> None:
 def test_the_service_user_has_no_more_than_its_directories() -> None:
     assert "/var/lib/mediaserverd" in (UNITS / "mediaserverd.sysusers").read_text()
     assert " 0750 " in (UNITS / "mediaserverd.tmpfiles").read_text()
+
+
+@pytest.mark.parametrize("role", ["controller", "media"])
+def test_private_keys_of_recordings_are_out_of_reach_of_other_roles(role: str) -> None:
+    unit = (UNITS / f"mediaserverd-{role}.service").read_text()
+    (hidden,) = [line for line in unit.splitlines() if line.startswith("InaccessiblePaths=")]
+    assert "keys/private" in hidden
+    assert "vault.password" in hidden

@@ -41,6 +41,7 @@ class Misdeed:
     refuse_token: bool = False
     slow_piece_s: float = 0.0
     lists_nothing: bool = False
+    keeps_files: bool = False  # answers 500 to a DELETE
 
 
 @dataclass
@@ -150,6 +151,8 @@ class MediaServerDouble:
     async def _delete(self, request: Request) -> Response:
         if (refusal := self._refusal(request)) is not None:
             return refusal
+        if self.misdeed.keeps_files:
+            return Response(status_code=500)
         if self.files.pop(request.path_params["file"], None) is not None:
             self.deleted.append(request.path_params["file"])
         return Response(status_code=204)

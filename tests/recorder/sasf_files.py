@@ -47,8 +47,9 @@ class Pen:
         )
         if spoil_at:
             content[spoil_at] ^= 1
+        media_type = "application/vnd.mediaserverd.sasf"
         return self.site.media.add(
-            recording_id, content=bytes(content), suffix=".sasf", media_type="application/sasf", **report
+            recording_id, content=bytes(content), suffix=".sasf", media_type=media_type, **report
         )
 
 

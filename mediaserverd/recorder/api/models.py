@@ -90,6 +90,21 @@ class Detail(Recording):
     events: list[Event]
 
 
+class SegmentQuality(BaseModel):
+    number: int
+    verification: str
+    verification_findings: list[str] | None
+    quality: dict[str, Any] | None = Field(description="Null until it is stored, and while no key here opens it.")
+
+
+class QualityReport(BaseModel):
+    """Per side: packets expected, received, late, lost, concealed; jitter, drift. Skew, pauses, what is missing."""
+
+    id: str
+    degraded: bool | None = Field(description="Null if it is not known of any segment.")
+    segments: list[SegmentQuality]
+
+
 class MediaServerStatus(BaseModel):
     name: str
     usable: bool
@@ -118,6 +133,16 @@ class Reconciliation(BaseModel):
 def _values(row: Mapping[str, Any]) -> dict[str, Any]:
     sides = {side: {name: row[f"{side}_{name}"] for name in Party.model_fields} for side in ("calling", "called")}
     return {**row, **sides}
+
+
+def quality_report(detail: Detail) -> QualityReport:
+    known = [segment.quality for segment in detail.segments if segment.quality]
+    fields = set(SegmentQuality.model_fields)
+    return QualityReport(
+        id=detail.id,
+        degraded=any(quality.get("degraded") for quality in known) if known else None,
+        segments=[SegmentQuality(**segment.model_dump(include=fields)) for segment in detail.segments],
+    )
 
 
 def recording(row: Mapping[str, Any]) -> Recording:

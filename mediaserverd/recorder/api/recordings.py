@@ -55,6 +55,7 @@ class RecordingRoutes:
         router = APIRouter(tags=["recordings"])
         self._add_list(router)
         self._add_detail(router)
+        self._add_quality(router)
         self._add_deletion(router)
         self._add_reconciliation(router)
         return router
@@ -83,11 +84,18 @@ class RecordingRoutes:
         async def show_recording(recording_id: str = RecordingId) -> models.Detail:
             return await self._database.read(_detail, recording_id)
 
+    def _add_quality(self, router: APIRouter) -> None:
+        @router.get("/recordings/{recording_id}/quality", dependencies=[self._read], summary="What it is worth")
+        async def show_quality(recording_id: str = RecordingId) -> models.QualityReport:
+            detail = await self._database.read(_detail, recording_id)
+            return models.quality_report(detail)
+
     def _add_deletion(self, router: APIRouter) -> None:
         @router.delete("/recordings/{recording_id}", status_code=204, summary="Delete the audio; a tombstone stays")
         async def delete_recording(recording_id: str = RecordingId, token: Token = self._delete) -> Response:
             if await self._database.write(_bury, recording_id, token.name, datetime.now(UTC)):
                 log.info("recording_deleted", recording_id=recording_id, token=token.name)
+                await self._database.leave_no_trace()  # else the next checkpoint does it
                 self._on_deletion()
             return Response(status_code=204)
 

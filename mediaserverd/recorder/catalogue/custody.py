@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.segments import Segment
 from mediaserverd.recorder.catalogue.tables import keyboxes, segments
-from mediaserverd.recorder.intake import Admitted
+
+if TYPE_CHECKING:  # the command line reads custody, and has no need of what reads recordings
+    from mediaserverd.recorder.intake import Admitted
 
 
 @dataclass(frozen=True, slots=True)

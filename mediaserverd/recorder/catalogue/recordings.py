@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
+from mediaserverd.recorder.catalogue.custody import destroy_keys
+from mediaserverd.recorder.catalogue.database import open_engine
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.tables import recordings, segments
 from mediaserverd.recorder.states import RecordingState, SegmentState
@@ -103,8 +105,21 @@ def segments_of(connection: Connection, recording_id: str) -> list[Mapping[str, 
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def segments_of_recording(database_url: str, recording_id: str) -> list[Mapping[str, Any]]:
+    """For the command line, beside a running recorder."""
+    engine = open_engine(database_url)
+    with engine.connect() as connection:
+        found = segments_of(connection, recording_id)
+    engine.dispose()
+    return found
+
+
 def mark_deleted(connection: Connection, recording_id: str, who: str, now: datetime) -> None:
-    """The tombstone: from here on the recording is gone for everyone. Its objects are purged after this."""
+    """The tombstone: from here on the recording is gone for everyone, wherever copies of it are: its keys go first.
+
+    Its objects are purged after this.
+    """
+    destroy_keys(connection, recording_id, who, now)
     connection.execute(
         update(recordings).where(recordings.c.id == recording_id).values(state=RecordingState.DELETED, deleted_at=now)
     )

@@ -1,0 +1,156 @@
+"""Stored recordings as those hear or take them who may: opened with the vault's keys, rendered beside this process.
+
+What is decrypted is never written to a disk. Files of formats that can only be made whole are kept in memory for a
+while, bounded, so that a player can ask for their parts. Not responsible for who may, nor for HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from mediaserverd.audio.workshop import Workshop
+from mediaserverd.protocol.sasf.keys import Keybox
+from mediaserverd.protocol.sasf.opening import MAX_OPENING_BYTES, parse_opening
+from mediaserverd.recorder import rendering
+from mediaserverd.recorder.catalogue.custody import Custody
+from mediaserverd.recorder.rendering import Source
+from mediaserverd.recorder.store import Store
+from mediaserverd.recorder.vault import Vault
+
+KEPT_BYTES: Final = 128 << 20  # of files that were rendered whole
+PART_BYTES: Final = 1 << 20  # of a WAV file, rendered at a time: a minute at 8 kHz, and no worker waits for a listener
+
+Pieces = Callable[[int, int], Awaitable[AsyncIterator[bytes]]]
+
+
+class Locked(Exception):
+    """The recording is encrypted, and no key that opens it is here."""
+
+    def __init__(self, key_ids: tuple[str, ...]) -> None:
+        super().__init__(f"it is encrypted for keys {', '.join(key_ids)}, none of them is here")
+        self.key_ids = key_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in the store. ``custody``: what opens it, if it is encrypted. ``source_sha256``: as it was fetched."""
+
+    store_key: str
+    size: int
+    sha256: str
+    source_sha256: str
+    encrypted: bool
+    compressed: bool
+    custody: Custody | None
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """Bytes that can be had in parts. ``sha256`` is empty where only making all of them would tell."""
+
+    etag: str
+    size: int
+    sha256: str
+    pieces: Pieces  # (first byte, byte behind the last one)
+
+
+class Playback:
+    """Raises Locked, KeyFault, SasfError (it cannot be read), FileNotFoundError; and what store and workshop do."""
+
+    def __init__(self, store: Store, vault: Vault, workshop: Workshop, version: str) -> None:
+        self._store = store
+        self._vault = vault
+        self._workshop = workshop
+        self._version = version  # another one may render other bytes
+        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+
+    def as_stored(self, stored: Stored) -> Representation:
+        def pieces(first: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
+            return self._store.read(stored.store_key, first, end)
+
+        return Representation(f'"{stored.sha256}"', stored.size, stored.sha256, pieces)
+
+    async def with_keys(self, stored: Stored) -> Representation:
+        """The file with its keys in it again: what was recorded, byte by byte, unless it was compressed since."""
+        if stored.custody is None:
+            return self.as_stored(stored)
+        beginning = b"".join([piece async for piece in await self._read(stored, 0, MAX_OPENING_BYTES)])
+        opening = parse_opening(beginning)
+        keybox, at = stored.custody.content.ljust(len(opening.keybox)), opening.keybox_at
+
+        async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
+            return _patched(await self._store.read(stored.store_key, first, end), first, keybox, at)
+
+        sha256 = "" if stored.compressed else stored.source_sha256
+        return Representation(f'"{stored.sha256}-keys"', stored.size, sha256, pieces)
+
+    async def rendered_wav(self, stored: Stored, encoder: str) -> Representation:
+        source = await self._source(stored)
+        size = await self._workshop.run(rendering.measure, source, encoder)
+
+        async def render(first: int, end: int) -> AsyncIterator[bytes]:
+            for start in range(first, end, PART_BYTES):
+                last = min(start + PART_BYTES, end) - 1
+                yield await self._workshop.run(rendering.part, source, encoder, start, last)
+
+        async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
+            return render(first, end)
+
+        return Representation(f'"{stored.sha256}-{encoder}-{self._version}"', size, "", pieces)
+
+    async def rendered_whole(self, stored: Stored, encoder: str) -> Representation:
+        source = await self._source(stored)
+        name = stored.sha256, encoder
+        content = self._kept.pop(name, b"") or await self._workshop.run(rendering.whole, source, encoder)
+        self._kept[name] = content
+        while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES:
+            self._kept.popitem(last=False)
+        sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+
+        async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
+            return _in_pieces(content, first, end)
+
+        return Representation(f'"{sha256}"', len(content), sha256, pieces)
+
+    def forget(self) -> None:
+        """What was rendered: something was deleted, and should not be heard from here either."""
+        self._kept.clear()
+
+    async def _source(self, stored: Stored) -> Source:
+        key = await asyncio.to_thread(self._unlock, stored.custody) if stored.custody is not None else None
+        path = self._store.path(stored.store_key)
+        if path is not None:
+            return Source(path, key, stored.sha256)
+        return Source(b"".join([piece async for piece in await self._read(stored, 0, stored.size)]), key, stored.sha256)
+
+    def _unlock(self, custody: Custody) -> bytes:
+        keybox = Keybox.parse(custody.content)
+        key = self._vault.unlock(keybox, custody.file_id)
+        if key is None:
+            raise Locked(tuple(wrapped.key_id for wrapped in keybox.keys))
+        return key
+
+    def _read(self, stored: Stored, first: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
+        return self._store.read(stored.store_key, first, min(end, stored.size))
+
+
+async def _patched(pieces: AsyncIterator[bytes], at: int, keybox: bytes, keybox_at: int) -> AsyncIterator[bytes]:
+    """``at``: where in the file the first piece begins."""
+    keybox_end = keybox_at + len(keybox)
+    async for piece in pieces:
+        start, end = max(at, keybox_at), min(at + len(piece), keybox_end)
+        if start < end:
+            middle = keybox[start - keybox_at : end - keybox_at]
+            piece = piece[: start - at] + middle + piece[end - at :]
+        yield piece
+        at += len(piece)
+
+
+async def _in_pieces(content: bytes, first: int, end: int) -> AsyncIterator[bytes]:
+    for start in range(first, end, PART_BYTES):
+        yield content[start : min(start + PART_BYTES, end)]

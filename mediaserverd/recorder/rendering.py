@@ -1,0 +1,95 @@
+"""Stored SASF as sound, in the processes that render: any part of a WAV file, or a whole file of another format.
+
+What is decrypted stays in the memory of these processes: the few recordings that were listened to last are kept there,
+because a player asks for many parts of the same one. Not responsible for who may listen, nor for where keys are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from mediaserverd.audio.formats import Format, encode, find_format, wav_range, wav_size
+from mediaserverd.audio.render import RATES, Rendering, SampleRate
+from mediaserverd.audio.sound import Sound
+from mediaserverd.audio.workshop import Job
+from mediaserverd.protocol.sasf.contents import Contents
+from mediaserverd.protocol.sasf.reader import SasfReader
+from mediaserverd.recorder.examination import mapped
+
+KEPT_BYTES: Final = 256 << 20  # of recordings as read, in each process; at least one is kept
+_BYTES_A_PACKET: Final = 9 * 8  # the columns of ``Packets``
+_RATES: Final[dict[int, SampleRate]] = {rate: rate for rate in RATES}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """``file``: where it is, or what is in it. ``key``: of this file alone."""
+
+    file: Path | bytes
+    key: bytes | None = field(repr=False)
+    sha256: str
+
+    @property
+    def identity(self) -> Hashable:
+        return self.sha256, hashlib.sha256(self.key or b"").digest()
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A recording as read, and as sound at each rate that was asked for."""
+
+    contents: Contents
+    best: Rendering
+    size: int
+    others: dict[int, Rendering] = field(default_factory=dict)
+
+
+_opened: OrderedDict[Hashable, _Opened] = OrderedDict()
+
+
+def measure(_: Job, source: Source, name: str) -> int:
+    """The size of the WAV file. Raises SasfError, OSError."""
+    form = find_format(name)
+    return wav_size(_sound(source, form), form)
+
+
+def part(_: Job, source: Source, name: str, first: int, last: int) -> bytes:
+    form = find_format(name)
+    return wav_range(_sound(source, form), form, first, last)
+
+
+def whole(job: Job, source: Source, name: str) -> bytes:
+    form = find_format(name)
+    target = io.BytesIO()
+    encode(_sound(source, form), form, target, job.progress)
+    return target.getvalue()
+
+
+def _sound(source: Source, form: Format) -> Sound:
+    """At the rate that the format takes and that loses least."""
+    opened = _open(source)
+    rate = form.sample_rate_for(opened.best.sample_rate)
+    if rate == opened.best.sample_rate:
+        return opened.best
+    if rate not in opened.others:
+        opened.others[rate] = Rendering(opened.contents, sample_rate=_RATES[rate])
+    return opened.others[rate]
+
+
+def _open(source: Source) -> _Opened:
+    if source.identity in _opened:
+        _opened.move_to_end(source.identity)
+        return _opened[source.identity]
+    data = mapped(source.file) if isinstance(source.file, Path) else source.file
+    contents = SasfReader(data, key=source.key).contents()
+    size = contents.data.nbytes + len(contents.packets) * _BYTES_A_PACKET
+    _opened[source.identity] = opened = _Opened(contents, Rendering(contents), size)
+    while len(_opened) > 1 and sum(each.size for each in _opened.values()) > KEPT_BYTES:
+        _opened.popitem(last=False)
+    return opened
