@@ -208,12 +208,19 @@ void bind_events(nb::module_& module) {
         .value("LATCHED", Event::Kind::kLatched)
         .value("RECORDING_CLOSED", Event::Kind::kRecordingClosed)
         .value("RECORDING_FAILED", Event::Kind::kRecordingFailed);
+    nb::class_<SideCounts>(module, "SideCounts")
+        .def_ro("packets", &SideCounts::packets)
+        .def_ro("lost", &SideCounts::lost)
+        .def_ro("late", &SideCounts::late)
+        .def_ro("duplicates", &SideCounts::duplicates)
+        .def_ro("ssrc_changes", &SideCounts::ssrc_changes)
+        .def_ro("jitter_ms", &SideCounts::jitter_ms);
     nb::class_<Event>(module, "Event")
         .def_ro("kind", &Event::kind)
         .def_ro("subject", &Event::subject)
         .def_prop_ro("leg", [](const Event& event) { return index_of(event.leg); })
         .def_prop_ro("address", [](const Event& event) { return endpoint_of(event.address); })
-        .def_prop_ro("packets", [](const Event& event) { return std::pair(event.packets[0], event.packets[1]); })
+        .def_prop_ro("sides", [](const Event& event) { return std::pair(event.sides[0], event.sides[1]); })
         .def_ro("octets", &Event::octets)
         .def_ro("overflow", &Event::overflow)
         .def_ro("error", &Event::error);

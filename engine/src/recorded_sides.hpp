@@ -5,12 +5,13 @@
 #include <string>
 
 #include "clock_rates.hpp"
+#include "event.hpp"
 #include "flow.hpp"
 #include "leg_streams.hpp"
 
 namespace engine {
 
-// What a recording has of its two sides, by the statistics of RFC 3550: for its END record. Counts what went into the
+// What a recording has of its two sides: for its END record, and for the owner of the engine. Counts what went into the
 // file; what nobody received while it was paused is no loss.
 class RecordedSides {
   public:
@@ -20,8 +21,8 @@ class RecordedSides {
     void pass_over_gap() noexcept;
     void set_clock_rates(Side side, const ClockRates& rates) noexcept { clock_rates_[index_of(side)] = rates; }
 
-    // The value of `sides` in END.
-    std::string json() const;
+    std::array<SideCounts, 2> counts() const noexcept;
+    std::string json() const;  // the value of `sides` in END
 
   private:
     std::array<ClockRates, 2> clock_rates_;

@@ -138,7 +138,7 @@ void SpoolWriter::finish(TapId tap, Recording& recording, Time time, const Finis
     tell_failure(recording);
     tell({.kind = Event::Kind::kRecordingClosed,
           .subject = static_cast<std::uint64_t>(recording.id),
-          .packets = recording.file.packets(),
+          .sides = recording.sides.counts(),
           .octets = recording.file.octets(),
           .overflow = order.overflow,
           .error = recording.file.error()});

@@ -101,7 +101,7 @@ TEST("sessions are opened, recorded, paused, asked and closed while packets pass
     CHECK(closed.size() == kCalls);
     for (const Event& event : closed) {
         CHECK(event.error == 0 && event.overflow == 0);
-        CHECK(event.subject == 2 || event.packets[0] == kPackets);
+        CHECK(event.subject == 2 || event.sides[0].packets == kPackets);
     }
     engine.close();
     std::filesystem::remove_all(folder);

@@ -126,6 +126,18 @@ class RecordingFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class SideCounts:
+    """What came of one side into a recording, by the statistics of RFC 3550; as in its END."""
+
+    packets: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicates: int = 0
+    ssrc_changes: int = 0
+    jitter_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingClosed:
     """A stopped recording is complete in its file and sealed, unless ``error`` (errno) says what went wrong.
 
@@ -133,7 +145,7 @@ class RecordingClosed:
     """
 
     recording: int
-    packets: tuple[int, int]  # caller, called
+    sides: tuple[SideCounts, SideCounts]  # caller, called
     octets: int
     overflow: int
     error: int | None
@@ -298,6 +310,8 @@ def _event(native: _engine.Event) -> Event:
         case _engine.EventKind.RECORDING_FAILED:
             return RecordingFailed(native.subject, native.error)
         case _engine.EventKind.RECORDING_CLOSED:
-            return RecordingClosed(native.subject, native.packets, native.octets, native.overflow, native.error or None)
+            caller, called = (_frozen(SideCounts, side) for side in native.sides)
+            error = native.error or None
+            return RecordingClosed(native.subject, (caller, called), native.octets, native.overflow, error)
         case _:
             assert_never(native.kind)

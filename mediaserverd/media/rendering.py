@@ -17,6 +17,7 @@ FORMATS: Final = {
     "audio/PCMU": "wav-pcmu",
     "audio/PCMA": "wav-pcma",
     "audio/GSM": "wav-gsm",
+    "audio/x-truespeech": "wav-truespeech",
 }
 
 

@@ -14,13 +14,13 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 import structlog
 
 from mediaserverd.media import metrics, report
-from mediaserverd.media.engine import Engine, RecordingClosed, RecordingFailed
+from mediaserverd.media.engine import Engine, RecordingClosed, RecordingFailed, SideCounts
 from mediaserverd.media.load import free_bytes
 from mediaserverd.media.openings import Openings
 from mediaserverd.media.recordings import Recordings
@@ -174,7 +174,7 @@ class Taps:
         for tap in [each for each in self._taps.values() if each.closing_since is not None]:
             if time.monotonic() - (tap.closing_since or 0) > CLOSING_LIMIT_S:
                 log.error("recording_close_unheard", file=tap.file)
-                self.on_closed(RecordingClosed(tap.handle, (0, 0), 0, 0, None))
+                self.on_closed(RecordingClosed(tap.handle, (SideCounts(), SideCounts()), 0, 0, None))
 
 
 def _running(asked: Wanted, call_id: str) -> Report:
@@ -197,7 +197,7 @@ def _quality(closed: RecordingClosed, failure: str | None) -> dict[str, Any]:
     """What the engine counted: all that can be told of a file that this server cannot read."""
     return {
         "degraded": bool(failure or closed.overflow),
-        "sides": [{"packets": packets} for packets in closed.packets],
+        "sides": [asdict(side) for side in closed.sides],
         "tap_overflow": closed.overflow,
     }
 

@@ -18,8 +18,8 @@ MAX_METADATA_BYTES: Final = 32 << 10  # the record META and its chunk hold more,
 MAX_LOOK_BACK_MS: Final = 60_000
 MAX_NAME_CHARACTERS: Final = 256  # of who asked
 
-# RIFF has no Opus. GSM 06.10 in WAV has one channel: whoever asks for that gets both parties mixed.
-WAV_ENCODINGS: Final[tuple[RecordingMimeType, ...]] = ("audio/L16", "audio/PCMU", "audio/PCMA", "audio/GSM")
+# RIFF has no Opus. GSM 06.10 and TrueSpeech in WAV have one channel: who asks for them gets both parties mixed.
+WAV_ENCODINGS: Final = tuple(each for each in get_args(RecordingMimeType) if each != "audio/opus")
 _YES_OR_NO: Final = ("yes", "on", "true", "1", "no", "off", "false", "0")
 
 

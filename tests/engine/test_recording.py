@@ -48,7 +48,8 @@ def test_the_file_has_every_packet_of_both_sides_as_received(call: Call, tmp_pat
     assert file.records[-1].kind == END
     assert file.seal is not None
     assert (file.seal["state"], file.seal["reason"], file.seal["packets"]) == ("closed", "stopped", [50, 50])
-    assert result == RecordingClosed(7, (50, 50), recording.path.stat().st_size, 0, None)
+    assert [side.packets for side in result.sides] == [50, 50]
+    assert result == RecordingClosed(7, result.sides, recording.path.stat().st_size, 0, None)
 
 
 @both_suites
@@ -127,7 +128,7 @@ def test_sender_reports_are_kept_and_other_rtcp_and_what_is_dropped_are_not(call
     call.a.send(b"no RTP at all", call.a_relay)
     call.talk([2])
     call.engine.stop_recording(7, "stopped")
-    assert closed(call.engine).packets == (2, 2)
+    assert [side.packets for side in closed(call.engine).sides] == [2, 2]
     (report,) = recording.read().others(SENDER_REPORT)
     assert report.side == 1
     assert report.octets == bytes.fromhex("35120000 EFCDAB8967452 3E1 40010000".replace(" ", ""))
@@ -252,7 +253,7 @@ def test_a_file_that_cannot_be_made_leaves_the_session_ready_for_another(call: C
     start(call.engine, tmp_path / "x.spool")
     call.talk([1])
     call.engine.stop_recording(7, "stopped")
-    assert closed(call.engine).packets == (1, 1)
+    assert [side.packets for side in closed(call.engine).sides] == [1, 1]
 
 
 def test_a_session_has_one_recording_at_a_time_and_several_one_after_another(call: Call, tmp_path: Path) -> None:
@@ -274,7 +275,7 @@ def test_a_recording_outlives_its_session_until_it_is_stopped(call: Call, tmp_pa
     call.engine.close_session(call.session)
     call.engine.write_event(7, 0, {"event": "session-closed"})
     call.engine.stop_recording(7, 'call "ended"')
-    assert closed(call.engine).packets == (1, 1)
+    assert [side.packets for side in closed(call.engine).sides] == [1, 1]
     assert recording.read().end["reason"] == 'call "ended"'
     with pytest.raises(KeyError):
         call.engine.stop_recording(7, "again")
@@ -304,7 +305,7 @@ def test_a_ring_that_runs_over_is_counted_and_the_call_is_not_disturbed(tmp_path
         engine.stop_recording(7, "stopped")
         result = closed(engine)
         assert result.overflow > 0
-        assert result.packets[0] + result.overflow == sent
+        assert result.sides[0].packets + result.overflow == sent
         assert recording.read().end["tap_overflow"] == result.overflow
 
 
