@@ -8,6 +8,7 @@
 - ``site``        the daemon, started by its command line on a directory of its own.
 - ``processes``   what a role's processes have used of CPU and memory.
 - ``campaign``    what is measured, in which order; ``results`` and ``report`` are what comes out.
+- ``recording``   what recording costs the engine beside relaying (``engine_process``): ``python -m bench.recording``.
 - ``native``      builds the C++ programs.
 - ``conversion``  recordings to audio files, beside FFmpeg: ``python -m bench.conversion``.
 

@@ -305,12 +305,12 @@ void bind_recordings(nb::class_<Engine>& cls) {
         },
         "session"_a, "milliseconds"_a);
     cls.def(
-        "look_back_held_s",
-        [](Engine& self, std::uint64_t session) {
+        "recording_start_ns",
+        [](Engine& self, std::uint64_t session, std::int64_t pre_record_ms) -> std::int64_t {
             const nb::gil_scoped_release unlocked;
-            return seconds(self.look_back_held(SessionId{session}));
+            return self.recording_start(SessionId{session}, milliseconds_of(pre_record_ms)).time_since_epoch().count();
         },
-        "session"_a);
+        "session"_a, "pre_record_ms"_a);
     cls.def("start_recording", &start_recording, "session"_a, "recording"_a, "path"_a, "head"_a, "keybox"_a,
             "key"_a.none(), "signing_key"_a, "meta"_a, "created_ns"_a, "caller_leg"_a, "pre_record_ms"_a);
     cls.def(

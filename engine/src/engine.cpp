@@ -11,6 +11,12 @@ namespace engine {
 
 namespace {
 
+// Time 0 goes from the engine's clock to the wall clock and back, and must not end up behind the packet that it is of.
+constexpr std::chrono::milliseconds kClockSlack{1};
+
+// What may pass between recording_start() and start_recording(), for keys to be wrapped and signatures made.
+constexpr std::chrono::seconds kOpeningTime{1};
+
 Address one_port_above(Address address) noexcept {
     ++address.port;
     return address;
@@ -149,14 +155,17 @@ void Engine::set_look_back(SessionId id, std::chrono::milliseconds duration) {
     entry.look_back = duration;
 }
 
-std::chrono::nanoseconds Engine::look_back_held(SessionId id) {
+std::chrono::sys_time<std::chrono::nanoseconds> Engine::recording_start(SessionId id,
+                                                                        std::chrono::milliseconds pre_record) {
     const Lock lock(mutex_);
-    const Time now = clock_.now();
     const auto oldest = session_entry(id).worker->execute([id](RelayTable& relays) {
         const LookBack* const look_back = relays.at(id).look_back();
         return look_back == nullptr ? std::nullopt : look_back->oldest();
     });
-    return oldest ? now - *oldest : std::chrono::nanoseconds{0};
+    const Time now = clock_.now();
+    const auto wall_clock = std::chrono::system_clock::now();
+    if (!oldest) return wall_clock;
+    return wall_clock - std::min<std::chrono::nanoseconds>(now - *oldest + kClockSlack, pre_record);
 }
 
 void Engine::start_recording(const RecordingRequest& request) {
@@ -204,7 +213,8 @@ void Engine::create_and_attach(const RecordingRequest& request, Time asked) {
                 .watch = flusher_->watch(std::filesystem::absolute(request.path).parent_path()),
                 .sides = RecordedSides({}),
                 .look_back = nullptr,
-                .since = std::max(zero, asked - request.pre_record),
+                .since =
+                    request.pre_record.count() == 0 ? asked : std::max(zero, asked - request.pre_record - kOpeningTime),
                 .asked = asked,
                 .is_called_first = request.caller == Leg::kB});
     } catch (...) {

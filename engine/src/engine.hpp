@@ -41,7 +41,7 @@ struct Totals {
 };
 
 // What a recording begins with. `created`: its time 0, as the header has it, by the wall clock; what the session heard
-// since, but at most `pre_record` before now, comes into the file if the look-back has it.
+// since, but at most about `pre_record` before now, comes into the file if the look-back has it.
 struct RecordingRequest {
     SessionId session;
     RecordingId recording;
@@ -88,7 +88,9 @@ class Engine {
     // Keeps the last `duration` of the session while it is not recorded; 0 forgets what was kept. Asking again for the
     // same changes nothing. Throws std::system_error if that and the others' were more than kMaxLookBackOctets.
     void set_look_back(SessionId id, std::chrono::milliseconds duration);
-    std::chrono::nanoseconds look_back_held(SessionId id);  // the age of the oldest packet, or 0
+    // Time 0, by the wall clock, of a recording that is asked for now and wants so much look-back: the oldest packet of
+    // that span, or now.
+    std::chrono::sys_time<std::chrono::nanoseconds> recording_start(SessionId id, std::chrono::milliseconds pre_record);
 
     void start_recording(const RecordingRequest& request);
     void pause_recording(RecordingId id, std::vector<std::uint8_t> event);

@@ -225,9 +225,12 @@ class Engine:
         """
         self._native.set_look_back(session, milliseconds)
 
-    def look_back_held_ms(self, session: int) -> int:
-        """How far back the session can be heard now: what a file's ``created_ns`` may be earlier than now."""
-        return int(self._native.look_back_held_s(session) * 1000)
+    def recording_start_ns(self, session: int, pre_record_ms: int) -> int:
+        """``created_ns`` for the header of a recording that is asked for now, with so much look-back.
+
+        That is now, or when the oldest packet came that the look-back has of that span.
+        """
+        return self._native.recording_start_ns(session, pre_record_ms)
 
     def start_recording(
         self,

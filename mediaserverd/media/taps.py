@@ -99,8 +99,7 @@ class Taps:
         """Returns the time, in ns since 1970, at which the recording begins: with its look-back, that is before now."""
         if free_bytes(self._recordings.directory) < self.floor_bytes:
             raise RecordingRefused("disk floor")
-        look_back_ms = min(asked.look_back_ms, self._engine.look_back_held_ms(session)) if asked.look_back_ms else 0
-        created_ns = time.time_ns() - look_back_ms * 1_000_000
+        created_ns = self._engine.recording_start_ns(session, asked.look_back_ms)
         new = self._openings.new_file(asked, tap.call_id, created_ns)
         self._engine.start_recording(
             session,
@@ -111,7 +110,7 @@ class Taps:
             new.signing_key,
             {"format": asked.format, "encoding": asked.encoding, "metadata": asked.metadata},
             caller_leg=0,
-            pre_record_ms=look_back_ms,
+            pre_record_ms=asked.look_back_ms,
         )
         return created_ns
 

@@ -18,7 +18,7 @@ from mediaserverd.protocol.sasf.opening import open_file
 from tests.engine import sasf_file
 from tests.engine.sasf_file import SasfFile
 
-SIGNER = Ed25519PrivateKey.generate()
+SIGNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))  # the same in every process of a test
 RECIPIENT = X25519PrivateKey.generate()
 
 
