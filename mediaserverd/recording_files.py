@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mediaserverd.audio.formats import UnknownFormat, encode, find_format
+from mediaserverd.audio.formats import UnknownFormat, encode, find_format, rendered
 from mediaserverd.audio.render import Rendering
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
 from mediaserverd.protocol.sasf.excerpt import derived_header, excerpt, write_contents
@@ -104,8 +104,7 @@ def export(file: Path, output: Path, form: str, span: Seconds, keys: list[Privat
         fail(str(fault))
     with _opened(file, keys) as reader:
         contents = _part(_contents(reader), span)
-        rate = chosen.sample_rate_for(Rendering(contents).sample_rate)
-        sound = Rendering(contents, sample_rate=rate)
+        sound = rendered(contents, chosen)
         with _bar(output.name) as progress, _written(output, force) as target:
             encode(sound, chosen, target, progress)
     out.print(f"{output}: {sound.frames / sound.sample_rate:.1f} s at {sound.sample_rate} Hz", markup=False)

@@ -96,7 +96,8 @@ def _tellable(fault: Exception) -> Exception:
 
 def main() -> None:
     descriptor, niceness = map(int, sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # for the daemon, which then ends its workers
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(
         resource.RLIMIT_CORE, (0, 0)
     )  # what is decrypted here must not reach a disk, not in a crash either

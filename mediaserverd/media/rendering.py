@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mediaserverd.audio.formats import encode, find_format
-from mediaserverd.audio.render import Rendering
+from mediaserverd.audio.formats import encode, find_format, rendered
 from mediaserverd.protocol.sasf.reader import SasfReader
 
 FORMATS: Final = {
@@ -30,10 +29,7 @@ class Rendered:
 def render_wav(recording: SasfReader, encoding: str, target: Path) -> Rendered:
     """Writes ``target``, which must not exist, and returns when it is on the disk."""
     chosen = find_format(FORMATS[encoding])
-    contents = recording.contents()
-    rendering = Rendering(contents)
-    if rendering.sample_rate not in chosen.sample_rates:
-        rendering = Rendering(contents, sample_rate=8000)
+    rendering = rendered(recording.contents(), chosen)
     with target.open("xb") as file:
         encode(rendering, chosen, file)
         file.flush()

@@ -188,3 +188,10 @@ async def test_more_than_can_wait_is_refused_and_no_more_than_the_workers_run_at
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert workshop.waiting == 0
+
+
+async def test_a_signal_to_the_whole_group_is_left_to_the_workshop(workshop: Workshop) -> None:
+    pid = (await workshop.run(who))[0]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(pid, number)
+    assert (await workshop.run(who))[0] == pid
