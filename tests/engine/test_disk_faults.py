@@ -127,7 +127,7 @@ with Engine() as roomy, Engine(tap_ring_bytes=1 << 16) as tight, Call(roomy) as 
         engine.stop_recording(7, "stopped")
         event = closed(engine)
         file = recording.read()
-        print((sent, event.error, event.packets[0], event.overflow, file.end, file.seal, slowest))
+        print((sent, event.error, event.sides[0].packets, event.overflow, file.end, file.seal, slowest))
 """
 
 
