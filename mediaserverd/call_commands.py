@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import typer
-from rich.table import Table
 
 from mediaserverd.control_client import ask_controller, tell_controller
 from mediaserverd.diagnosis import standing
@@ -35,13 +34,13 @@ def list_calls(config: ConfigOption = DEFAULT_CONFIG) -> None:
     if not calls:
         out.print("no call runs")
         return
-    table = Table("call", "calling", "called", "state", "since (UTC)", "recording", title_justify="left")
-    table.columns[0].no_wrap = True
     for call in calls:
-        names = [call[side]["station"] or call[side]["number"] for side in ("calling", "called")]
-        recording = "\n".join(standing(call)) or "not recorded"
-        table.add_row(call["call_id"], *names, call["state"], call["invited_at"][11:19], recording)
-    out.print(table)
+        calling, called = (call[side]["number"] or call[side]["line"] for side in ("calling", "called"))
+        since = call["invited_at"][11:19]
+        lines = [f"{call['call_id']}: {calling} -> {called}, {call['state']}, since {since} UTC", *standing(call)]
+        if len(lines) == 1:
+            lines.append("not recorded")
+        out.print("\n    ".join(lines), markup=False, soft_wrap=True)
 
 
 @app.command()

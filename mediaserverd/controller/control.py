@@ -53,7 +53,7 @@ def control_routes(switchboard: Switchboard, token: str) -> list[BaseRoute]:
     control = _guarded(recording_endpoint(switchboard.calls.get), token)
     return [
         *(Route(path, _guarded(endpoint, token)) for path, endpoint in paths),
-        Route("/control/calls/{call_id}/recording/{action}", control, methods=["POST"]),
+        Route("/control/calls/{call_id:path}/recording/{action}", control, methods=["POST"]),
     ]
 
 
