@@ -58,6 +58,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "before the report is asked for": lambda: die_before(RetrievalClient, "report"),
     "after the row says fetching": lambda: die_after_row("begin_fetch"),
     "after the download": lambda: die_after(RetrievalClient, "download"),
+    "after the row says what was admitted": lambda: die_after_row("keep_admitted"),
     "before the store is written": lambda: die_before(Store, "put"),
     "after the store is written": lambda: die_after(Store, "put"),
     "after the row says stored": lambda: die_after_row("mark_stored"),

@@ -194,6 +194,7 @@ async def test_the_openapi_document_names_every_path_and_needs_no_token(site: Si
         "/api/v1/recordings",
         "/api/v1/recordings/{recording_id}",
         "/api/v1/recordings/{recording_id}/audio",
+        "/api/v1/recordings/{recording_id}/quality",
         "/api/v1/recordings/{recording_id}/segments/{number}/audio",
         "/api/v1/reconciliation",
     }

@@ -16,9 +16,12 @@ import httpx
 import pytest
 
 from mediaserverd.process.tls import client_context
+from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.tokens import create_token
+from mediaserverd.recorder.vault import Vault
 from tests.recorder.child import POINTS
 from tests.recorder.media_server import File, whole_call
+from tests.recorder.sasf_files import Pen
 from tests.recorder.site import ALL_SCOPES, PATIENCE_S, Site, link, make_site, until_true
 
 
@@ -58,7 +61,7 @@ async def announce(site: Site, url: str, files: Sequence[File], first_sequence: 
     entries = [
         each
         for number, file in enumerate(files)
-        for each in whole_call(first_sequence + 3 * number, file.report["recording_id"])
+        for each in whole_call(first_sequence + 3 * number, file.report["recording_id"], file.report["file"])
     ]
     token = site.settings.ledger_token_file.read_text().strip()
     async with httpx.AsyncClient(verify=client_context(site.settings.certificate_authority)) as client:
@@ -95,6 +98,31 @@ async def test_killed_at_a_point_it_ends_with_one_copy_and_a_deleted_source(site
     child, url = await start_child(site)
     try:
         await everything_is_stored_once(site, url, [file])
+    finally:
+        await kill(child)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_at_a_point_an_encrypted_recording_is_stored_without_its_keys_and_can_be_heard(
+    site: Site, point: str
+) -> None:
+    Vault.open(site.settings.keys_directory, None)
+    file = Pen(site).add()
+    child, url = await start_child(site, point)
+    await announce(site, url, [file])
+    assert await asyncio.wait_for(child.wait(), PATIENCE_S) == -signal.SIGKILL
+    child, url = await start_child(site)
+    try:
+        await until_true(lambda: not site.media.files)
+        headers = {"Authorization": f"Bearer {create_token(site.settings.database_url, 'tester', ALL_SCOPES)}"}
+        trust = client_context(site.settings.certificate_authority)
+        async with httpx.AsyncClient(verify=trust, headers=headers, timeout=PATIENCE_S) as client:
+            answer = await client.get(f"{url}/api/v1/recordings/{file.report['recording_id']}/audio")
+        assert (answer.status_code, answer.content[:4]) == (200, b"RIFF")
+        (path,) = site.stored_files()
+        assert SasfReader(path.read_bytes()).keybox.keys == ()
+        incoming = site.directory / "recorder" / "incoming"
+        await until_true(lambda: not list(incoming.iterdir()))
     finally:
         await kill(child)
 
