@@ -51,12 +51,13 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Bytes that can be had in parts. ``sha256`` is empty where only making all of them would tell."""
+    """Bytes that can be had in parts. ``sha256`` is empty where only making all of them tells: then ``digest`` does."""
 
     etag: str
     size: int
     sha256: str
     pieces: Pieces  # (first byte, byte behind the last one)
+    digest: Callable[[], Awaitable[str]] | None = None
 
 
 class Playback:
@@ -101,7 +102,10 @@ class Playback:
         async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
             return render(first, end)
 
-        return Representation(f'"{stored.sha256}-{encoder}-{self._version}"', size, "", pieces)
+        def digest() -> Awaitable[str]:
+            return self._workshop.run(rendering.digest, source, encoder)
+
+        return Representation(f'"{stored.sha256}-{encoder}-{self._version}"', size, "", pieces, digest)
 
     async def rendered_whole(self, stored: Stored, encoder: str) -> Representation:
         source = await self._source(stored)

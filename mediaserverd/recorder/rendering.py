@@ -23,6 +23,7 @@ from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.examination import mapped
 
 KEPT_BYTES: Final = 256 << 20  # of recordings as read, in each process; at least one is kept
+DIGEST_BYTES: Final = 8 << 20  # rendered at a time, for the digest of all
 _BYTES_A_PACKET: Final = 9 * 8  # the columns of ``Packets``
 _RATES: Final[dict[int, SampleRate]] = {rate: rate for rate in RATES}
 
@@ -62,6 +63,17 @@ def measure(_: Job, source: Source, name: str) -> int:
 def part(_: Job, source: Source, name: str, first: int, last: int) -> bytes:
     form = find_format(name)
     return wav_range(_sound(source, form), form, first, last)
+
+
+def digest(job: Job, source: Source, name: str) -> str:
+    """The SHA-256 of the whole WAV file, in hex."""
+    form = find_format(name)
+    sound = _sound(source, form)
+    size, sha256 = wav_size(sound, form), hashlib.sha256()
+    for first in range(0, size, DIGEST_BYTES):
+        sha256.update(wav_range(sound, form, first, min(first + DIGEST_BYTES, size) - 1))
+        job.progress(first / size)
+    return sha256.hexdigest()
 
 
 def whole(job: Job, source: Source, name: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,7 +13,7 @@ from tests.kit.account import Softphone, Transport
 from tests.kit.baresip import Baresip
 from tests.kit.daemon import Daemon
 from tests.kit.doors import Json
-from tests.kit.judge import ear_faults, judge, judge_stereo
+from tests.kit.judge import correlation_limit, ear_faults, judge, judge_stereo
 from tests.kit.pjsip import Pjsip
 from tests.kit.sipp import Sipp
 from tests.kit.speech import Samples, speech
@@ -86,6 +87,45 @@ async def test_two_foreign_phones_hear_each_other_and_are_recorded(
     # When each began to speak is not known here; test_both_channels_lie_on_one_timeline shows the alignment.
     verdict = judge_stereo(ALICE_SAYS, BOB_SAYS, read_wav(audio))
     assert verdict.faults(seconds=5, skew_ms=None) == []
+
+
+@pytest.mark.parametrize(
+    ("caller_kind", "called_kind", "codec"),
+    [
+        (Baresip, Baresip, "opus/48000/2"),
+        (Baresip, Baresip, "L16/8000/1"),
+        (Baresip, Pjsip, "G722/16000/1"),
+        (Pjsip, Baresip, "G722/16000/1"),
+        (Baresip, Pjsip, "GSM"),
+        (Pjsip, Baresip, "GSM"),
+        (Baresip, Pjsip, "PCMA"),
+    ],
+)
+async def test_every_codec_that_the_phones_speak_is_recorded(
+    tmp_path: Path, caller_kind: Foreign, called_kind: Foreign, codec: str
+) -> None:
+    async with await Daemon.start(tmp_path / "site") as daemon:
+        alice, bob = (replace(daemon.account(name), codecs=(codec,)) for name in ("alice", "bob"))
+        async with (
+            await caller_kind.start(tmp_path / "alice", alice, ALICE_SAYS, rtp_first=40000) as caller,
+            await called_kind.start(tmp_path / "bob", bob, BOB_SAYS, rtp_first=40100) as called,
+        ):
+            await register_both(caller, called)
+            await connect(caller, called, daemon.target("101"))
+            await asyncio.sleep(TALK_S)
+            await caller.hang_up()
+            await called.cleared()
+        recording, audio = await only_recording(daemon)
+    limit = correlation_limit(codec)
+    assert ear_faults(BOB_SAYS, caller.heard(), seconds=4, settling_s=caller.SETTLING_S, correlation=limit) == []
+    assert ear_faults(ALICE_SAYS, called.heard(), seconds=4, settling_s=called.SETTLING_S, correlation=limit) == []
+    verdict = judge_stereo(ALICE_SAYS, BOB_SAYS, read_wav(audio))
+    assert verdict.faults(seconds=5, correlation=limit, skew_ms=None) == []
+    spoken = codec.split("/")[0].lower()
+    assert [[name.split("/")[0].lower() for name in side["codecs"]] for side in recording["quality"]["sides"]] == [
+        [spoken],
+        [spoken],
+    ]
 
 
 async def test_phones_on_different_transports_hear_each_other(tmp_path: Path) -> None:

@@ -239,3 +239,21 @@ async def test_a_compressed_recording_is_heard_and_says_of_what_it_was_made(tmp_
     finally:
         await site.stop()
         await site.media.stop()
+
+
+async def test_the_digest_of_a_rendered_wav_is_told_to_those_who_want_it(pen: Pen) -> None:
+    recording_id = await stored(pen, pen.add())
+    plain = await heard(pen.site, recording_id)
+    told = await heard(pen.site, recording_id, headers={"Want-Repr-Digest": "sha-512=3, sha-256=10"})
+    part = await heard(pen.site, recording_id, headers={"Want-Repr-Digest": "sha-256=1", "Range": "bytes=100-199"})
+    digest = base64.b64encode(hashlib.sha256(plain.content).digest()).decode()
+    assert "Repr-Digest" not in plain.headers
+    assert told.headers["Repr-Digest"] == part.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+    assert (told.content, part.content) == (plain.content, plain.content[100:200])
+
+
+@pytest.mark.parametrize("field", ["sha-256=0", "sha-512=1", "sha-256", "sha-256=many", ""])
+async def test_a_client_that_wants_no_sha_256_makes_no_work(pen: Pen, field: str) -> None:
+    answer = await heard(pen.site, await stored(pen, pen.add()), headers={"Want-Repr-Digest": field})
+    assert answer.status_code == 200
+    assert "Repr-Digest" not in answer.headers

@@ -16,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from mediaserverd.audio.workshop import WorkerDied, WorkFailed, WorkshopFull
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.recorder.api.access import Access
+from mediaserverd.recorder.api.digests import wants_sha256
 from mediaserverd.recorder.api.formats import NAMES, OF_SASF, OF_WAV, SASF, Form, wanted_form
 from mediaserverd.recorder.api.problems import RETRY_S, Problem
 from mediaserverd.recorder.api.ranges import Span, Unsatisfiable, is_unchanged, requested_span
@@ -137,7 +138,10 @@ class AudioRoutes:
         elif form.encoder and audio.stored.encrypted and audio.stored.custody is None:
             raise _destroyed(audio)
         try:
-            return await self._representation(audio.stored, form, wish.keys)
+            content = await self._representation(audio.stored, form, wish.keys)
+            if content.digest is not None and wants_sha256(wish.request.headers.get("Want-Repr-Digest")):
+                return replace(content, sha256=await content.digest())
+            return content
         except Locked as fault:
             told = f"{fault}; `mediaserverd keys import` one of them, or ask for format=sasf"
             raise Problem(409, told, key_ids=list(fault.key_ids)) from fault
