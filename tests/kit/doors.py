@@ -76,6 +76,12 @@ class RecorderApi(Door):
     async def audio(self, identity: str) -> bytes:
         return await self.file(f"/api/v1/recordings/{identity}/audio")
 
+    async def quality(self, identity: str) -> Json:
+        """The quality report of a recording's first segment."""
+        segments = (await self.json(f"/api/v1/recordings/{identity}/quality"))["segments"]
+        found: Json = segments[0]["quality"]
+        return found
+
     async def reconciliation(self) -> Json:
         return await self.json("/api/v1/reconciliation")
 
