@@ -100,6 +100,7 @@ class Taps:
         if free_bytes(self._recordings.directory) < self.floor_bytes:
             raise RecordingRefused("disk floor")
         created_ns = self._engine.recording_start_ns(session, asked.look_back_ms)
+        meta = {"format": asked.format, "encoding": asked.encoding, "encoding_asked": asked.encoding_asked}
         new = self._openings.new_file(asked, tap.call_id, created_ns)
         self._engine.start_recording(
             session,
@@ -108,7 +109,7 @@ class Taps:
             new.opening,
             new.key,
             new.signing_key,
-            {"format": asked.format, "encoding": asked.encoding, "metadata": asked.metadata},
+            {**meta, "metadata": asked.metadata},
             caller_leg=0,
             pre_record_ms=asked.look_back_ms,
         )

@@ -32,13 +32,17 @@ class RecordingRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``look_back_ms``: how much of what was heard before is to be in it. ``encoding``: what it is to become."""
+    """``look_back_ms``: how much of what was heard before is to be in it. ``encoding``: what it is to become.
+
+    ``encoding_asked``: somebody named it for this recording; else it is what this server makes of any.
+    """
 
     recording_id: str
     segment: int
     format: RecordingFormat
     encrypt: bool
     encoding: RecordingMimeType
+    encoding_asked: bool
     look_back_ms: int
     metadata: Any
 
@@ -62,6 +66,7 @@ def wanted(request: Request, defaults: RecordingDefaults) -> Wanted:
         format=chosen,
         encrypt=_encrypt(request, chosen, defaults),
         encoding=_encoding(request, chosen, defaults),
+        encoding_asked=request.text("recording-mime-type") is not None,
         look_back_ms=_look_back_ms(request),
         metadata=_metadata(request),
     )

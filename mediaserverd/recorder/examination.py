@@ -156,10 +156,13 @@ def _verification(verdict: Verdict, findings: list[str]) -> Verification:
 
 
 def _codec(task: Task, verification: Verification, header: Header, contents: Contents) -> Codec | None:
-    """How to compress; None: not at all. What is evidence stays as it was received."""
+    """How to compress; None: not at all. What is evidence stays as it was received.
+
+    What was asked for this recording alone (by its policy, say) comes before what is done with all of them here.
+    """
     if verification is not Verification.VERIFIED or header.content != "received":
         return None
-    if task.compression == "none":
+    if task.compression == "none" or contents.meta.get("encoding_asked") is True:
         asked = str(contents.meta.get("encoding", "")).lower()  # audio/opus, audio/x-truespeech: docs/wire.md section 1
         return _CODECS.get(asked.removeprefix("audio/").removeprefix("x-"))
     return _CODECS.get(task.compression)

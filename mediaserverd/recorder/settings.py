@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 # ``received``: as it came. ``none``: what the media server was asked for (``RecordingMimeTypeDefault`` if nothing).
+# Where the encoding was asked for one recording by name, that is done whatever stands here.
 Compression = Literal["received", "opus", "gsm", "truespeech", "pcmu", "pcma", "none"]
 
 

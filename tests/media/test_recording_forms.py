@@ -155,6 +155,20 @@ async def test_without_a_recipient_an_encrypted_recording_is_refused_with_what_t
     await call.end(file)
 
 
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [({}, ("audio/opus", False)), ({"recording_mime_type": "audio/gsm"}, ("audio/GSM", True))],
+    ids=["default", "asked"],
+)
+async def test_the_file_says_what_it_is_to_become_and_whether_that_was_asked_for(
+    call: Call, keys: dict[str, str], said: tuple[str, bool]
+) -> None:
+    file = await call.start(**keys)
+    await call.end(file)
+    meta = (await recorded(call.store, file)).contents().meta
+    assert (meta["encoding"], meta["encoding_asked"]) == said
+
+
 @pytest.mark.parametrize("encoding", ["audio/L16", "audio/PCMU", "audio/PCMA"])
 async def test_a_wav_recording_has_both_parties_and_leaves_no_other_file(call: Call, encoding: str) -> None:
     file = await call.start(recording_format="wav", recording_mime_type=encoding)

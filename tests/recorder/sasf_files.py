@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +40,11 @@ class Pen:
         return [load_public(path.read_bytes()) for path in sorted(directory.glob("*.pem"))]
 
     def add(self, *, seconds: float = 2.0, encrypted: bool = True, spoil_at: int = 0, **report: Any) -> File:
-        """A finished file on the site's media server. ``spoil_at``: the byte that is wrong in it."""
+        """A finished file on the site's media server. ``spoil_at``: the byte that is wrong in it; ``meta`` as below."""
         recording_id = report.pop("recording_id", "") or secrets.token_hex(16)
+        meta = report.pop("meta", None)
         content = bytearray(
-            report.pop("content", None) or sasf(recording_id, self.signer, self.recipients(), seconds, encrypted)
+            report.pop("content", None) or sasf(recording_id, self.signer, self.recipients(), seconds, encrypted, meta)
         )
         if spoil_at:
             content[spoil_at] ^= 1
@@ -59,8 +60,9 @@ def sasf(
     recipients: Sequence[PublicKey],
     seconds: float = 2.0,
     encrypted: bool = True,
-    encoding: str = "audio/opus",
+    meta: Mapping[str, Any] | None = None,
 ) -> bytes:
+    """``meta``: what is in its META beyond, or other than, the usual."""
     target = io.BytesIO()
     header = Header(
         file_id=secrets.token_bytes(16),
@@ -73,7 +75,7 @@ def sasf(
         writer="media",
     )
     writer = SasfWriter(target, header, signer, secrets.token_bytes(32) if encrypted else None, recipients)
-    writer.add_meta({"encoding": encoding, "metadata": {}})
+    writer.add_meta({"encoding": "audio/opus", "metadata": {}, **(meta or {})})
     voices = [voice(seed, seconds) for seed in (CALLING_SEED, CALLED_SEED)]
     for side in (0, 1):
         writer.add_event(0, side, {"event": "codecs", "payload_types": {"0": "PCMU/8000"}})

@@ -20,7 +20,7 @@ from mediaserverd.recorder.vault import Vault
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import File, whole_call
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen, sasf
-from tests.recorder.site import Site, link, make_site
+from tests.recorder.site import Site, run_site
 
 
 @pytest.fixture
@@ -215,10 +215,7 @@ async def test_the_quality_of_a_recording_is_told(pen: Pen) -> None:
 
 @pytest.mark.parametrize("compression", ["opus", "gsm", "pcma", "none"])
 async def test_a_compressed_recording_is_heard_and_says_of_what_it_was_made(tmp_path: Path, compression: str) -> None:
-    site = make_site(tmp_path, compression=compression)
-    await site.media.start()
-    site.settings = site.settings.model_copy(update={"media_servers": (link(site),)})
-    await site.start()
+    site = await run_site(tmp_path, compression=compression)
     try:
         pen = Pen(site)
         file = pen.add(seconds=4.0)
@@ -239,6 +236,35 @@ async def test_a_compressed_recording_is_heard_and_says_of_what_it_was_made(tmp_
     finally:
         await site.stop()
         await site.media.stop()
+
+
+@pytest.mark.parametrize(("ours", "asked"), [("received", "opus"), ("received", "l16"), ("pcma", "gsm")])
+async def test_an_encoding_that_was_asked_for_by_name_comes_before_the_recorders_own(
+    tmp_path: Path, ours: str, asked: str
+) -> None:
+    media_types = {"opus": "audio/opus", "l16": "audio/L16", "gsm": "audio/GSM"}
+    site = await run_site(tmp_path, compression=ours)
+    try:
+        pen = Pen(site)
+        recording_id = await stored(pen, pen.add(meta={"encoding": media_types[asked], "encoding_asked": True}))
+        (segment,) = (await site.detail(recording_id))["segments"]
+        assert (segment["compression"], segment["verification"]) == (asked, "verified")
+        (path,) = site.stored_files()
+        assert SasfReader(path.read_bytes()).header.content == "rendered"
+        left, right = sides((await heard(site, recording_id)).content)
+        assert likeness(speech(CALLING_SEED, 2.0), left) > 0.7
+        assert likeness(speech(CALLED_SEED, 2.0), right) > 0.7
+    finally:
+        await site.stop()
+        await site.media.stop()
+
+
+async def test_an_encoding_that_nobody_asked_for_leaves_a_recording_as_it_was_received(pen: Pen) -> None:
+    recording_id = await stored(pen, pen.add(meta={"encoding": "audio/opus", "encoding_asked": False}))
+    (segment,) = (await pen.site.detail(recording_id))["segments"]
+    assert segment["compression"] == ""
+    (path,) = pen.site.stored_files()
+    assert SasfReader(path.read_bytes()).header.content == "received"
 
 
 async def test_the_digest_of_a_rendered_wav_is_told_to_those_who_want_it(pen: Pen) -> None:
