@@ -52,6 +52,8 @@ async def test_every_command_of_the_readme_works_as_it_stands(checkout: Path) ->
     left, right = read_wav(checkout / "call.wav")
     assert len(left) == len(right) > 5 * 8000
     assert "repr-digest: sha-256=" in run.stdout.lower()
+    part = read_wav(checkout / "part.wav")
+    assert [len(channel) for channel in part] == [2 * 8000, 2 * 8000]
     assert "carol" in run.stdout
     assert "102" in {station.extension for station in load_config(checkout / "var" / "config.yaml").controller.stations}
 
