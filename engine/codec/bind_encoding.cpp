@@ -20,8 +20,8 @@ nb::bytes gsm(const SampleArray& samples) {
 }  // namespace
 
 void bind_encoding(nb::module_& module) {
-    module.def("encode_gsm", &gsm<GsmPacking::rtp>, "samples"_a);
-    module.def("encode_gsm_pairs", &gsm<GsmPacking::wav>, "samples"_a);
+    module.def("encode_gsm", &gsm<GsmPacking::kRtp>, "samples"_a);
+    module.def("encode_gsm_pairs", &gsm<GsmPacking::kWav>, "samples"_a);
 }
 
 }  // namespace codec

@@ -25,7 +25,8 @@ class Decoder {
     virtual bool conceal(Octets next, std::span<Sample> gap);
 };
 
-// `name` in upper case as in RFC 3551, or as docs/sasf.md has it; `rate` is that of the samples. Null where there is no such decoder.
+// `name` in upper case as in RFC 3551, or as docs/sasf.md has it; `rate` is that of the samples. Null where there is no
+// such decoder.
 std::unique_ptr<Decoder> make_decoder(std::string_view name, int rate, int channels);
 
 }  // namespace codec

@@ -19,7 +19,7 @@ struct Free {
 }  // namespace
 
 std::vector<std::uint8_t> encode_gsm(std::span<const Sample> samples, GsmPacking packing) {
-    const bool rtp = packing == GsmPacking::rtp;
+    const bool rtp = packing == GsmPacking::kRtp;
     const std::unique_ptr<gsm0610_state_t, Free> state(
         gsm0610_init(nullptr, rtp ? GSM0610_PACKING_VOIP : GSM0610_PACKING_WAV49));
     if (state == nullptr) throw std::bad_alloc();

@@ -8,9 +8,9 @@
 
 namespace codec {
 
-enum class GsmPacking { rtp, wav };
+enum class GsmPacking { kRtp, kWav };
 
-constexpr std::size_t block_samples(GsmPacking packing) { return packing == GsmPacking::rtp ? 160 : 320; }
+constexpr std::size_t block_samples(GsmPacking packing) { return packing == GsmPacking::kRtp ? 160 : 320; }
 
 // Samples that do not fill a block are left out. The encoder begins anew with each call.
 std::vector<std::uint8_t> encode_gsm(std::span<const Sample> samples, GsmPacking packing);
