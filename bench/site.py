@@ -119,6 +119,7 @@ async def _configure(directory: Path, record: str) -> Account:
             {"name": "far-end", "address": f"{host}:{port}", "transport": "udp", "numbers": [f"{NUMBER_PREFIX}*"]}
         ],
         "log": {"level": "info", "format": "json"},  # as in production: a line a call
+        "discard_calls_shorter_than_s": 0,  # those of the set-up rates are
         "drain_timeout_s": 2.0,  # all calls have ended by then
     }
     file.write_text(json.dumps(document))  # YAML too

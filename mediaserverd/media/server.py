@@ -195,7 +195,10 @@ class MediaServer:
         if self._load.disk_free_bytes < self._taps.floor_bytes:
             missing["disk"] = f"less than {self._taps.floor_bytes} bytes are free: new recordings are refused"
         if self.settings.recording.encrypt and not self._recipients.known:
-            missing["keys"] = f"no public key in {self._recipients.directory}: encrypted recordings are refused"
+            missing["keys"] = (
+                f"no public key in {self._recipients.directory}: encrypted recordings are refused; "
+                "put the recorder's there (its own data directory has it in keys/recipients)"
+            )
         return missing
 
     def _take_engine_events(self) -> None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.kit.daemon import Daemon
 from tests.kit.doors import ROLES
@@ -64,7 +66,18 @@ async def test_a_second_daemon_is_told_that_its_ports_are_taken(daemon: Daemon, 
     assert Path(f"/proc/{daemon.pid('controller')}").exists(), "the first daemon goes on"
 
 
-async def test_a_role_runs_alone(tmp_path: Path) -> None:
+async def test_a_media_server_alone_says_whose_public_key_it_lacks_and_is_ready_once_it_has_it(tmp_path: Path) -> None:
     async with await Daemon.start(tmp_path, role="media", ready=False) as media:
+        await media.logged("started")
+        answer = await media.status.get("media", "/health/ready")
+        assert answer.status_code == 503
+        assert "put the recorder's there" in answer.json()["missing"]["keys"]
+        recipients = media.data / "keys" / "recipients"
+        recipients.mkdir(parents=True, exist_ok=True)
+        (recipients / "recorder.pem").write_bytes(_public_key())
         await media.ready()
         assert (await media.status.get("media", "/health/ready")).status_code == 200
+
+
+def _public_key() -> bytes:
+    return X25519PrivateKey.generate().public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
