@@ -14,6 +14,7 @@ State: TypeAlias = Literal["running", "sealing", "finished", "failed"]
 SASF_SUFFIX: Final = ".sasf"
 WAV_SUFFIX: Final = ".wav"
 MEDIA_TYPES: Final = {SASF_SUFFIX: "application/vnd.mediaserverd.sasf", WAV_SUFFIX: "audio/wav"}
+_MIXED: Final = frozenset({"audio/GSM", "audio/x-truespeech"})  # in WAV these have one channel
 
 _STEM: Final = re.compile(r"([0-9a-f]{32})-([1-9][0-9]{0,5})", re.ASCII)
 RECORDING_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -55,8 +56,13 @@ class Report:
     duration_ms: int = 0
     quality: Mapping[str, Any] | None = None
 
+    @property
+    def channels(self) -> int:
+        """1: both parties are mixed, and nobody can take them apart again."""
+        return 1 if self.file.endswith(WAV_SUFFIX) and self.encoding in _MIXED else 2
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"channels": self.channels}
 
     def encode(self) -> bytes:
         return json.dumps(self.as_json()).encode()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -175,7 +178,7 @@ async def test_a_wav_recording_has_both_parties_and_leaves_no_other_file(call: C
     await call.speak()
     report = await call.end(file)
     assert (report["file"], report["media_type"], report["encoding"]) == (file, "audio/wav", encoding)
-    assert file.endswith(".wav")
+    assert (file[-4:], report["channels"]) == (".wav", 2)
     assert [side["packets"] for side in report["quality"]["sides"]] == [SECONDS * 50] * 2
     assert report["quality"]["degraded"] is False
     audio = await call.store.get(f"/recordings/{file}")
@@ -183,6 +186,22 @@ async def test_a_wav_recording_has_both_parties_and_leaves_no_other_file(call: C
     verdict = judge_stereo(CALLER, CALLED, read_wav(audio.content))
     assert verdict.faults(seconds=2, correlation=0.97, skew_ms=10) == []
     assert {path.suffix for path in call.settings.spool_directory.iterdir()} == {".wav", ".json"}
+
+
+@pytest.mark.parametrize(("encoding", "tag"), [("audio/GSM", 0x31), ("audio/x-truespeech", 0x22)])
+async def test_a_wav_recording_in_a_codec_of_one_channel_says_that_both_parties_are_mixed(
+    call: Call, encoding: str, tag: int
+) -> None:
+    file = await call.start(recording_format="wav", recording_mime_type=encoding)
+    await call.speak()
+    report = await call.end(file)
+    assert (report["file"][-4:], report["encoding"], report["channels"]) == (".wav", encoding, 1)
+    content = (await call.store.get(f"/recordings/{file}")).content
+    assert struct.unpack_from("<HH", content, 20) == (tag, 1)
+    with av.open(io.BytesIO(content), "r") as container:
+        mixed = np.concatenate([frame.to_ndarray().ravel() for frame in container.decode(audio=0)])
+    for voice in (CALLER, CALLED):
+        assert max(judge(voice, mixed).correlations) > 0.4
 
 
 @pytest.mark.parametrize(
