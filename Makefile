@@ -55,7 +55,7 @@ run: setup ## run the daemon on the embedded default and place a demonstration c
 	@$(BIN)/python -m tests.kit.demo --directory $(DIR) $(if $(filter 0,$(DEMO)),--no-call) $(if $(filter 1,$(ONCE)),--once)
 
 test: setup-test lint ## everything: linters, unit tests, real clients, load
-	@tests/in-netns $(BIN)/python -m pytest $(ARGS)
+	@tests/in-netns $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: setup-test ## ruff, mypy, import-linter, clang-format, clang-tidy
 	@scripts/lint $(BIN)
