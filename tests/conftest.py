@@ -1,7 +1,7 @@
 """For the whole suite: tests run on all processors, those of a load alone, and those in real time get another try.
 
-Every worker has a network namespace of its own, so that the default ports are free in each (``tests/in-netns`` gives the
-first one). Foreign phones have jitter buffers that slip when the machine is busy, and audio in real time needs a
+Every worker has a network namespace of its own, so that the default ports are free in each (``tests/in-netns`` gives
+the first one). Foreign phones have jitter buffers that slip when the machine is busy, and audio in real time needs a
 processor when its time has come. Such a test may be run again twice; the runner shows each time with an R, and a fault
 that stays fails.
 """
