@@ -16,7 +16,15 @@ from pydantic import BaseModel, ValidationError
 from mediaserverd.call.setup import PauseRules
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
 from mediaserverd.config.policies import Policies, read_policies
-from mediaserverd.config.schema import ConfigFile, LineEntry, MediaSection, StationEntry, StationFile, WorkgroupEntry
+from mediaserverd.config.schema import (
+    ConfigFile,
+    LineEntry,
+    MediaSection,
+    StationEntry,
+    StationFile,
+    WorkgroupEntry,
+    in_url,
+)
 from mediaserverd.controller.settings import (
     ControllerSettings,
     LedgerLink,
@@ -84,7 +92,7 @@ def _locations(entry: ConfigFile, stations: list[PlacedStation]) -> set[str]:
     return (
         {station.location for _, _, station in stations}
         | {line.location for line in entry.lines}
-        | {entry.media.location}
+        | {server.location for server in entry.used_media_servers}
     )
 
 
@@ -154,6 +162,8 @@ def _cross_faults(document: Document, entry: ConfigFile, stations: list[PlacedSt
     extensions = [(d, p, s.extension) for d, p, s in stations] + [(d, p, g.extension) for d, p, g in groups]
     yield from _repeated("extension", extensions)
     yield from _repeated("name", [(document, ("lines", i), line.name) for i, line in enumerate(entry.lines)])
+    servers = [(document, ("media_servers", i), server.name) for i, server in enumerate(entry.media_servers)]
+    yield from _repeated("name", servers)
     known = {station.name for _, _, station in stations}
     for _, path, group in groups:
         for index, member in enumerate(group.members):
@@ -282,15 +292,19 @@ def _controller(
         stations=tuple(_station(station, entry.sip.realm) for station in stations),
         lines=tuple(Line(**line.model_dump()) for line in entry.lines),
         workgroups=tuple(Workgroup(**group.model_dump()) for group in entry.workgroups),
-        media_servers=(
+        media_servers=tuple(
             MediaServerLink(
-                name=entry.media.name,
-                location=entry.media.location,
-                url=f"wss://127.0.0.1:{entry.media.ng_port}/",
+                name=server.name,
+                location=server.location,
+                url=f"wss://{in_url(server.address)}:{server.ng_port}/",
                 token_file=secrets / "ng.token",
-            ),
+            )
+            for server in entry.used_media_servers
         ),
-        ledger=LedgerLink(url=f"https://127.0.0.1:{entry.recorder.api_port}", token_file=secrets / "ledger.token"),
+        ledger=LedgerLink(
+            url=f"https://{in_url(entry.recorder.address)}:{entry.recorder.api_port}",
+            token_file=secrets / "ledger.token",
+        ),
         certificate_authority=tls.authority,
         initiation=policies.initiation,
         selection=policies.selection,
@@ -332,6 +346,7 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
             format=media.recording_format, encrypt=media.encrypt, encoding=media.recording_mime_type_default
         ),
         ng_udp_address=media.ng_udp_address,
+        ng_address=media.ng_address,
         ng_port=media.ng_port,
         ng_token_file=data / "secrets" / "ng.token",
         retrieval_address=media.retrieval_address,
@@ -350,10 +365,13 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
 
 def _recorder(entry: ConfigFile, base: Path, data: Path, tls: _TlsFiles) -> RecorderSettings:
     recorder = entry.recorder
-    link = RetrievalLink(
-        name=entry.media.name,
-        url=f"https://127.0.0.1:{entry.media.retrieval_port}",
-        token_file=data / "secrets" / "retrieval.token",
+    links = tuple(
+        RetrievalLink(
+            name=server.name,
+            url=f"https://{in_url(server.address)}:{server.retrieval_port}",
+            token_file=data / "secrets" / "retrieval.token",
+        )
+        for server in entry.used_media_servers
     )
     return RecorderSettings(
         database_url=recorder.database_url or f"sqlite:///{data / 'recorder' / 'catalogue.sqlite'}",
@@ -366,7 +384,7 @@ def _recorder(entry: ConfigFile, base: Path, data: Path, tls: _TlsFiles) -> Reco
         ledger_token_file=data / "secrets" / "ledger.token",
         keys_directory=data / "keys",
         vault_password_file=base / recorder.vault_password_file if recorder.vault_password_file else None,
-        media_servers=(link,),
+        media_servers=links,
         compression=recorder.compression,
         workers=recorder.workers,
         missing_after_s=recorder.missing_after_s,

@@ -43,6 +43,10 @@ def _port_range(text: str) -> str:
     return text
 
 
+def in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
 Name = Annotated[str, AfterValidator(_name)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -118,13 +122,25 @@ class MediaSection(Section):
     encrypt: bool = True
     recording_mime_type_default: RecordingMimeType = "audio/opus"
     ng_udp_address: str = "127.0.0.1"
+    ng_address: str = "127.0.0.1"
     ng_port: Port = 2223
     retrieval_address: str = "0.0.0.0"  # noqa: S104 - authenticated HTTPS
     retrieval_port: Port = 8102
     status_port: Port = 9502
 
 
+class MediaServerEntry(Section):
+    """A media server on a host of its own, as this host's controller and recorder reach it."""
+
+    name: Name
+    location: Name = "default"
+    address: str = Field(min_length=1)
+    ng_port: Port = 2223
+    retrieval_port: Port = 8102
+
+
 class RecorderSection(Section):
+    address: str = Field("127.0.0.1", min_length=1)
     database_url: str = ""
     store_url: str = ""
     vault_password_file: Path | None = None
@@ -173,10 +189,24 @@ class ConfigFile(Section):
     discard_calls_shorter_than_s: float = Field(2.0, ge=0, le=3600)
     sip: SipSection = SipSection()
     media: MediaSection = MediaSection()
+    media_servers: tuple[MediaServerEntry, ...] = ()
     recorder: RecorderSection = RecorderSection()
     tls: TlsSection = TlsSection()
     log: LogSection = LogSection()
     drain_timeout_s: float = Field(30.0, ge=0, le=3600)
+
+    @property
+    def used_media_servers(self) -> tuple[MediaServerEntry, ...]:
+        """Those that are named; nobody has to name the one of this host when it is the only one."""
+        media = self.media
+        here = MediaServerEntry(
+            name=media.name,
+            location=media.location,
+            address="127.0.0.1",
+            ng_port=media.ng_port,
+            retrieval_port=media.retrieval_port,
+        )
+        return self.media_servers or (here,)
 
 
 class StationFile(Section):

@@ -36,6 +36,25 @@ def test_the_minimal_example_is_valid_and_uses_the_documented_ports() -> None:
     assert [station.extension for station in config.controller.stations] == ["100", "101"]
 
 
+def test_media_servers_on_other_hosts_are_used_instead_of_the_one_of_this_host(tmp_path: Path) -> None:
+    text = """\
+address: 10.0.0.1
+data_directory: data
+media_servers:
+  - {name: m1, address: 10.0.0.2, location: berlin}
+  - {name: m2, address: "2001:db8::2", ng_port: 2224, retrieval_port: 8103}
+recorder: {address: 10.0.0.9}
+"""
+    config = load_config(_write(tmp_path, text))
+    servers = [(one.name, one.location, one.url) for one in config.controller.media_servers]
+    assert servers == [("m1", "berlin", "wss://10.0.0.2:2223/"), ("m2", "default", "wss://[2001:db8::2]:2224/")]
+    assert [one.url for one in config.recorder.media_servers] == ["https://10.0.0.2:8102", "https://[2001:db8::2]:8103"]
+    assert config.controller.ledger.url == "https://10.0.0.9:8443"
+    assert _faults(tmp_path, text.replace("m2", "m1")) == [
+        "config.yaml:5: media_servers[1].name: m1 is taken already (config.yaml:4)"
+    ]
+
+
 def test_a_password_becomes_the_two_digest_hashes_and_is_kept_nowhere() -> None:
     config = load_config(ROOT / "config" / "minimal.yaml")
     expected = hashlib.md5(b"alice:mediaserverd:change-me-too-1").hexdigest()

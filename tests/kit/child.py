@@ -94,10 +94,10 @@ class Child:
     async def stop(self, timeout_s: float = 5.0) -> int:
         """Ask it to end, insist after ``timeout_s``; returns its exit status."""
         if self.running:
-            self._signal(signal.SIGTERM)
+            self.signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), timeout_s)
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         return await self.process.wait()
 
     def failure(self, what: str) -> ChildFailed:
@@ -112,7 +112,8 @@ class Child:
         except TimeoutError:
             raise self.failure(f"did not come {what} within {timeout_s} s") from None
 
-    def _signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> None:
+        """To it and all its descendants."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 

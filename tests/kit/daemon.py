@@ -21,7 +21,8 @@ import yaml
 
 from tests.kit.account import Account, Transport
 from tests.kit.child import Child
-from tests.kit.doors import ROLES, Json, RecorderApi, Retrieval, Status
+from tests.kit.doors import ROLES, STATUS_PORTS, Json, RecorderApi, Retrieval, Status
+from tests.kit.hosts import Host
 
 HOST: Final = "127.0.0.1"
 PASSWORDS: Final = {"alice": "correct-horse-7", "bob": "battery-staple-8"}
@@ -48,27 +49,36 @@ _CONFIG: Final[Json] = {
 class Daemon:
     """Use as ``async with await Daemon.start(tmp_path) as daemon``. Runs in a network namespace: ports are the default.
 
-    ``api``, ``retrieval`` and ``status`` are its doors. ``expect`` names log events of level error that must not fail
-    the test.
+    ``api``, ``retrieval`` and ``status`` are its doors, as far as its roles have them. ``expect`` names log events of
+    level error that must not fail the test.
     """
 
-    def __init__(self, directory: Path, config: Path, child: Child, roles: Sequence[str]) -> None:
-        self.directory = directory
+    def __init__(self, config: Path, child: Child, roles: Sequence[str], host: Host | None = None) -> None:
+        self.directory = config.parent
         self.config = config
         self.roles = roles
+        self.host = host
+        self.address = host.address if host else HOST
         self.api: RecorderApi
         self.retrieval: Retrieval
         self.status = Status()
         self._child = child
+        self._status_ports: Mapping[str, int] = STATUS_PORTS
         self._expected: set[str] = set()
 
     @classmethod
     async def start(
-        cls, directory: Path, changes: Mapping[str, Any] | None = None, *, role: str = "", ready: bool = True
+        cls,
+        directory: Path,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        role: str = "",
+        ready: bool = True,
+        host: Host | None = None,
     ) -> Self:
         """``changes`` to the configuration, section by section; ``role``: that one alone; ``ready``: wait for it."""
         config = write_config(directory, changes or {})
-        daemon = await cls.run(config, role=role)
+        daemon = await cls.run(config, role=role, host=host)
         if ready:
             try:
                 await daemon.ready()
@@ -79,10 +89,13 @@ class Daemon:
         return daemon
 
     @classmethod
-    async def run(cls, config: Path, *, role: str = "") -> Self:
-        command = [sys.executable, "-m", "mediaserverd", "run", "--config", config, *(("--role", role) if role else ())]
-        child = await Child.start(f"mediaserverd{role and '-' + role}", command, config.parent)
-        return cls(config.parent, config, child, (role,) if role else ROLES)
+    async def run(cls, config: Path, *, role: str = "", host: Host | None = None) -> Self:
+        """``host``: not on the test's own, but on that one."""
+        daemon = cls(config, await _start(config, role, host), (role,) if role else ROLES, host)
+        if host:
+            daemon._status_ports = {role: await host.window(STATUS_PORTS[role]) for role in daemon.roles}
+            daemon.status = Status(daemon._status_ports)
+        return daemon
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,10 +119,10 @@ class Daemon:
 
     def account(self, user: str, transport: Transport = "udp") -> Account:
         password = PASSWORDS.get(user, "")
-        return Account(user, HOST, _PORTS[transport], password, transport, self.authority)
+        return Account(user, self.address, _PORTS[transport], password, transport, self.authority)
 
     def target(self, extension: str, transport: Transport = "udp") -> str:
-        return f"sip:{extension}@{HOST}:{_PORTS[transport]};transport={transport}"
+        return f"sip:{extension}@{self.address}:{_PORTS[transport]};transport={transport}"
 
     def secret(self, name: str) -> str:
         return (self.data / "secrets" / f"{name}.token").read_text().strip()
@@ -125,9 +138,11 @@ class Daemon:
 
     async def open_doors(self, scopes: Sequence[str] = _SCOPES) -> None:
         await self.status.close()
-        self.status = Status(control_token=self.secret("control"))
-        self.retrieval = Retrieval(f"https://{HOST}:8102", self.authority, self.secret("retrieval"))
-        self.api = RecorderApi(f"https://{HOST}:8443", self.authority, await self.token(*scopes))
+        self.status = Status(self._status_ports, control_token=self.secret("control"))
+        if "media" in self.roles:
+            self.retrieval = Retrieval(f"https://{self.address}:8102", self.authority, self.secret("retrieval"))
+        if "recorder" in self.roles:
+            self.api = RecorderApi(f"https://{self.address}:8443", self.authority, await self.token(*scopes))
 
     async def token(self, *scopes: str) -> str:
         """A new API token, made by the command line."""
@@ -137,6 +152,7 @@ class Daemon:
     async def command(self, *words: str) -> str:
         """What a command of the command line prints, with this configuration. Raises if it does not end with 0."""
         process = await asyncio.create_subprocess_exec(
+            *(self.host.inside if self.host else ()),
             *(sys.executable, "-m", "mediaserverd", *words, "--config", str(self.config)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -161,6 +177,24 @@ class Daemon:
     def kill_supervisor(self) -> None:
         """kill -9 of the whole; what the children then do is theirs."""
         os.kill(self._child.pid, signal.SIGKILL)
+
+    async def crash(self) -> None:
+        """kill -9 of all of it at once; ``start_again`` is the only way back."""
+        self._child.signal(signal.SIGKILL)
+        await self._child.process.wait()
+
+    async def start_again(self) -> None:
+        """What has crashed, with the same configuration and data."""
+        role = "" if self.roles is ROLES else self.roles[0]
+        self._child = await _start(self.config, role, self.host)
+        await self.ready()
+
+    def freeze(self) -> None:
+        """As a host that hangs: everything stands, every connection stays."""
+        self._child.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._child.signal(signal.SIGCONT)
 
     async def came_back(self, role: str, old: int, timeout_s: float = _READY_S) -> None:
         """Wait until another process runs the role and all roles are ready."""
@@ -216,6 +250,7 @@ class Daemon:
         for door in (self.status, getattr(self, "api", None), getattr(self, "retrieval", None)):
             if door is not None:
                 await door.close()
+        self.thaw()
         was_running = self._child.running
         if was_running:
             os.kill(self._child.pid, signal.SIGTERM)
@@ -247,6 +282,13 @@ class Daemon:
                 if mark in words:
                     found[int(entry.name)] = words
         return found
+
+
+async def _start(config: Path, role: str, host: Host | None) -> Child:
+    alone = ("--role", role) if role else ()
+    command = [sys.executable, "-m", "mediaserverd", "run", "--config", str(config), *alone]
+    inside = host.inside if host else ()
+    return await Child.start(f"mediaserverd{role and '-' + role}", [*inside, *command], config.parent)
 
 
 def write_config(directory: Path, changes: Mapping[str, Any]) -> Path:
