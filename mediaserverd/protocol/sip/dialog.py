@@ -17,7 +17,7 @@ from mediaserverd.protocol.sip.message import Headers, Request, Response
 from mediaserverd.protocol.sip.transaction import Timing
 from mediaserverd.protocol.sip.uri import NameAddress, Uri
 
-__all__ = ["MAX_FORWARDS", "AnswerRepeat", "Dialog", "again", "glare_delay", "with_type"]
+__all__ = ["MAX_FORWARDS", "AnswerRepeat", "Dialog", "SentMessage", "again", "glare_delay", "with_type"]
 
 MAX_FORWARDS = 70  # RFC 3261 8.1.1.6
 TARGET_REFRESH = ("INVITE", "UPDATE")  # RFC 3261 12.2, RFC 3311 5.1
@@ -122,22 +122,29 @@ class Dialog:
         return _as_request_uri(self.routes[0].uri), (*self.routes[1:], NameAddress("", self.remote_target))
 
 
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that may have to be sent again, and the INVITE that it belongs to."""
+
+    cseq: int
+    data: bytes
+    flow: Flow
+
+
 class AnswerRepeat:
     """A success that we sent to an INVITE, repeated over any transport until its ACK comes, for 64*T1 (13.3.1.4)."""
 
-    __slots__ = ("_end", "_interval", "_timing", "cseq", "data", "deadline", "flow")
+    __slots__ = ("_end", "_interval", "_timing", "deadline", "sent")
 
-    def __init__(self, data: bytes, flow: Flow, cseq: int, timing: Timing, now: float) -> None:
-        self.data = data
-        self.flow = flow
-        self.cseq = cseq
+    def __init__(self, sent: SentMessage, timing: Timing, now: float) -> None:
+        self.sent = sent
         self._timing = timing
         self._interval = timing.t1
         self._end = now + timing.life
         self.deadline = now + timing.t1
 
     def advance(self, now: float) -> bool:
-        """Called at the deadline. True: send ``data`` once more. False: the ACK will not come any more."""
+        """Called at the deadline. True: send it once more. False: the ACK will not come any more."""
         if now >= self._end:
             return False
         self._interval = min(2 * self._interval, self._timing.t2)

@@ -51,6 +51,7 @@ from mediaserverd.protocol.sip.flow import Address, Flow, Identity, response_flo
 from mediaserverd.protocol.sip.grammar import SipError
 from mediaserverd.protocol.sip.message import Request, Response, parse_message
 from mediaserverd.protocol.sip.session import Authorize, Session
+from mediaserverd.protocol.sip.snapshot import SessionSnapshot
 from mediaserverd.protocol.sip.transaction import Timing
 from mediaserverd.protocol.sip.transaction_layer import ClientTransaction, ServerTransaction, TransactionLayer
 
@@ -133,7 +134,7 @@ class Endpoint:
 
     def receive(self, message: Request | Response, source: Flow, now: float) -> None:
         if isinstance(message, Response):
-            self._layer.receive_response(message, source, now)
+            self._take_any_response(message, source, now)
             return
         request = stamped(message, source)
         transaction = self._layer.find(request)
@@ -192,7 +193,7 @@ class Endpoint:
         session = Session(
             self._layer,
             self._forget,
-            request,
+            request.call_id,
             flow,
             local_tag=tag,
             outgoing=True,
@@ -201,6 +202,12 @@ class Endpoint:
         )
         self._sessions[request.call_id, tag] = session
         session.start(self._layer.send(request, flow, now, session))
+        return session
+
+    def restore(self, kept: SessionSnapshot, now: float, *, authorize: Authorize | None = None) -> Session:
+        """A session of an earlier process, as ``Session.snapshot`` gave it. Raises SipError if it cannot be read."""
+        session = Session.restored(self._layer, self._forget, kept, now, authorize)
+        self._sessions[session.call_id, session.local_tag] = session
         return session
 
     def send_request(self, request: Request, flow: Flow, now: float) -> ClientTransaction:
@@ -230,16 +237,30 @@ class Endpoint:
         ``once``: for a final answer to a sender that has not proven who it is. Nothing is kept and nothing repeated
         (RFC 3261 26.3.2.4), so that a flood costs us no memory and a forged source address its owner one message.
         """
+        headers = with_type(headers, body, content_type)
+        self.send_reply(transaction, self.made_reply(transaction, status, reason, headers, body), now)
+        if once:
+            self._layer.forget(transaction, now)
+
+    def made_reply(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        reason: str = "",
+        headers: Iterable[tuple[str, object]] = (),
+        body: bytes = b"",
+    ) -> Response:
+        """The answer, complete, for who wants to keep it before ``send_reply`` sends it."""
         if not transaction.to_tag:
             transaction.to_tag = transaction.session.local_tag if transaction.session else self._tokens()
-        headers = with_type(headers, body, content_type)
         made = transaction.request.response(status, reason, to_tag=transaction.to_tag, headers=headers, body=body)
+        return transaction.session.completed(transaction, made) if transaction.session else made
+
+    def send_reply(self, transaction: ServerTransaction, made: Response, now: float) -> None:
         if transaction.session is not None:
             transaction.session.respond(transaction, made, now)
         else:
             self._layer.respond(transaction, made, now)
-        if once:
-            self._layer.forget(transaction, now)
 
     def hop_refusal(self, request: Request) -> int | None:
         """The status to refuse a request with before it is sent on: 483 it has no hops left, 482 it goes round.
@@ -279,6 +300,12 @@ class Endpoint:
         """Without a transaction: a copy of the request is refused just so (8.2.7)."""
         response = request.response(status, reason, to_tag=self._tokens(), headers=headers)
         self._layer.transmit(response.encode(), response_flow(request, source))
+
+    def _take_any_response(self, response: Response, source: Flow, now: float) -> None:
+        if not self._layer.receive_response(response, source, now):
+            session = self._sessions.get((response.call_id, response.from_.tag or ""))
+            if session is not None:
+                session.take_repeated(response)
 
     def _take_new(self, request: Request, source: Flow, now: float) -> None:
         within = request.to.tag is not None and request.method != "REGISTER"  # some phones put a tag into REGISTER

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from mediaserverd.protocol.sip.dialog import TARGET_REFRESH, AnswerRepeat, Dialog, again, with_type
+from mediaserverd.protocol.sip.dialog import TARGET_REFRESH, AnswerRepeat, Dialog, SentMessage, again, with_type
 from mediaserverd.protocol.sip.events import (
     AckReceived,
     CancelReceived,
@@ -31,6 +31,7 @@ from mediaserverd.protocol.sip.events import (
 )
 from mediaserverd.protocol.sip.flow import Flow, is_behind_nat, next_flow
 from mediaserverd.protocol.sip.message import Request, Response
+from mediaserverd.protocol.sip.snapshot import DialogSnapshot, SessionSnapshot, text_of, wire_of
 from mediaserverd.protocol.sip.transaction_layer import ClientTransaction, ServerTransaction, TransactionLayer
 
 __all__ = ["Authorize", "Phase", "Session", "SessionBusyError"]
@@ -65,7 +66,7 @@ class Session:
         self,
         layer: TransactionLayer,
         forget: Callable[[Session], None],
-        invite: Request,
+        call_id: str,
         flow: Flow,
         *,
         local_tag: str,
@@ -73,7 +74,7 @@ class Session:
         behind_nat: bool = False,
         authorize: Authorize | None = None,
     ) -> None:
-        self.call_id = invite.call_id
+        self.call_id = call_id
         self.local_tag = local_tag
         self.outgoing = outgoing
         self.flow = flow
@@ -86,7 +87,7 @@ class Session:
         self._forget = forget
         self._contact = layer.identity.contact(flow)
         self._forks: dict[str, Dialog] = {}  # by remote tag, of an outgoing INVITE
-        self._acks: dict[str, tuple[int, bytes, Flow]] = {}  # by remote tag: the last ACK sent
+        self._acks: dict[str, SentMessage] = {}  # by remote tag: the last ACK sent
         self._ours: ClientTransaction | None = None  # our INVITE or re-INVITE without final response
         self._theirs: ServerTransaction | None = None  # theirs
         self._unacknowledged: ClientTransaction | None = None  # our INVITE whose success waits for the owner's ACK
@@ -101,10 +102,57 @@ class Session:
         """Raises SipError if the INVITE cannot make a dialog."""
         request, source = transaction.request, transaction.source
         nat = is_behind_nat(request, source)
-        session = cls(layer, forget, request, source, local_tag=local_tag, outgoing=False, behind_nat=nat)
+        session = cls(layer, forget, request.call_id, source, local_tag=local_tag, outgoing=False, behind_nat=nat)
         session.dialog = Dialog.of_server(request, local_tag, session._contact)
         session._theirs = transaction
         return session
+
+    @classmethod
+    def restored(
+        cls,
+        layer: TransactionLayer,
+        forget: Callable[[Session], None],
+        kept: SessionSnapshot,
+        now: float,
+        authorize: Authorize | None = None,
+    ) -> Session:
+        """A session of an earlier process, up. Raises SipError if the snapshot cannot be read."""
+        dialog = kept.dialog.dialog(text_of(kept.call_id))
+        session = cls(
+            layer,
+            forget,
+            dialog.call_id,
+            kept.flow,
+            local_tag=dialog.local.tag or "",
+            outgoing=kept.outgoing,
+            behind_nat=kept.behind_nat,
+            authorize=authorize,
+        )
+        session.phase, session.dialog = Phase.UP, dialog
+        if kept.ack:
+            session._acks[dialog.remote_tag] = kept.ack
+        if kept.answer:
+            session._answer = AnswerRepeat(kept.answer, layer.timing, now)
+            layer.agenda.note(session)
+        return session
+
+    def snapshot(self, promised: Response | None = None) -> SessionSnapshot | None:
+        """None: there is nothing that another process could go on with. ``promised``: the success that is about to be
+        sent to their INVITE, as ``completed``."""
+        answer = self._answer.sent if self._answer else None
+        if promised is not None and self._theirs is not None:
+            answer = SentMessage(self._theirs.request.cseq.number, promised.encode(), self._theirs.flow)
+        if self.dialog is None or not (self.phase is Phase.UP or (answer and self.phase is Phase.SETUP)):
+            return None
+        return SessionSnapshot(
+            call_id=wire_of(self.call_id),
+            outgoing=self.outgoing,
+            flow=self.flow,
+            behind_nat=self.behind_nat,
+            dialog=DialogSnapshot.of(self.dialog),
+            answer=answer,
+            ack=self._acks.get(self.dialog.remote_tag),
+        )
 
     # What the owner asks for
 
@@ -157,21 +205,26 @@ class Session:
 
     def respond(self, transaction: ServerTransaction, response: Response, now: float) -> None:
         """Send a response to a request of this dialog; a success to INVITE is repeated until its ACK comes."""
-        refreshes = transaction.request.method in TARGET_REFRESH and 100 < response.status < 300
-        if refreshes and "Contact" not in response.headers:
-            response = replace(response, headers=response.headers.with_("Contact", self._contact))
+        response = self.completed(transaction, response)
         was_open = transaction.is_open
         self._layer.respond(transaction, response, now)
         if transaction is not self._theirs or not was_open or response.status < 200:
             return
         self._theirs = None
         if response.status < 300:
-            cseq = transaction.request.cseq.number
-            self._answer = AnswerRepeat(response.encode(), transaction.flow, cseq, self._layer.timing, now)
+            sent = SentMessage(transaction.request.cseq.number, response.encode(), transaction.flow)
+            self._answer = AnswerRepeat(sent, self._layer.timing, now)
             self._layer.agenda.note(self)
             self.phase = Phase.UP
         elif self.phase is Phase.SETUP:
             self._end(Ending.REJECTED, response)
+
+    def completed(self, transaction: ServerTransaction, response: Response) -> Response:
+        """As ``respond`` sends it."""
+        refreshes = transaction.request.method in TARGET_REFRESH and 100 < response.status < 300
+        if refreshes and "Contact" not in response.headers:
+            return replace(response, headers=response.headers.with_("Contact", self._contact))
+        return response
 
     # What comes in
 
@@ -209,7 +262,7 @@ class Session:
             self._layer.outputs.append(event)
 
     def take_ack(self, request: Request, now: float) -> None:
-        if self._answer is None or self._answer.cseq != request.cseq.number:
+        if self._answer is None or self._answer.sent.cseq != request.cseq.number:
             return
         self._answer = None
         if self.phase is Phase.LEAVING:
@@ -240,6 +293,11 @@ class Session:
             self._layer.outputs.append(event)
             self._end_if_lost(transaction.request.method, response.status, now)
 
+    def take_repeated(self, response: Response) -> None:
+        """A response to a request that nobody remembers: their success wants its ACK again (13.2.2.4)."""
+        if 200 <= response.status < 300 and response.cseq.method == "INVITE":
+            self._acknowledge_again(response)
+
     def take_failure(self, failed: TransactionFailed, now: float) -> None:
         if self._call_back(failed, now):
             return
@@ -262,7 +320,7 @@ class Session:
         if self._answer is None:
             return
         if self._answer.advance(now):
-            self._layer.transmit(self._answer.data, self._answer.flow)
+            self._layer.transmit(self._answer.sent.data, self._answer.sent.flow)
             self._layer.agenda.note(self)
             return
         self._answer = None
@@ -341,15 +399,22 @@ class Session:
     def _take_success(self, event: ResponseReceived, now: float) -> None:
         transaction, response = event.transaction, event.response
         tag = response.to.tag or ""
-        cseq, ack, flow = self._acks.get(tag, (-1, b"", self.flow))
-        if cseq == response.cseq.number:
-            self._layer.transmit(ack, flow)
-        elif transaction is self._ours:
+        if self._acknowledge_again(response):
+            return
+        if transaction is self._ours:
             self._ours = None
             self._take_answer(event, now)
         elif self.dialog is None or tag != self.dialog.remote_tag:
             self._drop_fork(transaction.request, response, now)
         # else it is the same success again, and the owner has not given the ACK yet
+
+    def _acknowledge_again(self, success: Response) -> bool:
+        """Whether this one has had its ACK before."""
+        ack = self._acks.get(success.to.tag or "")
+        if ack is None or ack.cseq != success.cseq.number:
+            return False
+        self._layer.transmit(ack.data, ack.flow)
+        return True
 
     def _take_answer(self, event: ResponseReceived, now: float) -> None:
         request, response = event.transaction.request, event.response
@@ -393,7 +458,7 @@ class Session:
     def _send_ack(self, dialog: Dialog, invite: Request, headers: Pairs, body: bytes) -> None:
         flow = self._way(dialog)
         data = self._layer.with_via(dialog.ack(invite, headers, body), flow).encode()
-        self._acks[dialog.remote_tag] = (invite.cseq.number, data, flow)
+        self._acks[dialog.remote_tag] = SentMessage(invite.cseq.number, data, flow)
         self._layer.transmit(data, flow)
 
     def _refuse(self, transaction: ServerTransaction, status: int, now: float, headers: Pairs = ()) -> None:

@@ -25,6 +25,7 @@ from mediaserverd.protocol.sip.endpoint import (
 )
 from mediaserverd.protocol.sip.events import Output
 from mediaserverd.protocol.sip.message import Headers, Request, Response, parse_message
+from mediaserverd.protocol.sip.snapshot import SessionSnapshot
 from mediaserverd.protocol.sip.uri import Uri
 
 DELAY_S = 0.01
@@ -115,16 +116,26 @@ class Phone:
         self.name = name
         self.transport = transport
         self.address = (host, 5060)
-        serial = count()
-        self.endpoint = Endpoint(
-            {transport: self.address},
-            lambda: f"{name}{next(serial)}",
-            user=name,
-            max_transactions=max_transactions,
-        )
+        self._serial = count()
+        self._max_transactions = max_transactions
+        self.endpoint = self._new_endpoint()
         self.events: list[Output] = []
         self.script: Callable[[Output], None] = lambda _event: None
         network.phones[self.address] = self
+
+    def _new_endpoint(self) -> Endpoint:
+        return Endpoint(
+            {self.transport: self.address},
+            lambda: f"{self.name}{next(self._serial)}",
+            user=self.name,
+            max_transactions=self._max_transactions,
+        )
+
+    def restart(self, *kept: SessionSnapshot | None) -> list[Session]:
+        """Killed and started again, with nothing but what was kept."""
+        self.endpoint = self._new_endpoint()
+        self.events.clear()
+        return [self.endpoint.restore(each, self.network.now) for each in kept if each is not None]
 
     def flow(self, other: Phone) -> Flow:
         return Flow(self.transport, self.address, other.address, None if self.transport == "udp" else 1)
