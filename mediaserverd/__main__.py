@@ -15,6 +15,7 @@ from mediaserverd.config import ConfigError
 from mediaserverd.keys_commands import app as keys_app
 from mediaserverd.process.role import StartFault
 from mediaserverd.recording_commands import app as recording_app
+from mediaserverd.rules_commands import app as rules_app
 from mediaserverd.sasf_commands import app as sasf_app
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
@@ -27,13 +28,12 @@ app = typer.Typer(
 )
 token_app = typer.Typer(help="Bearer tokens for the recorder's API.", no_args_is_help=True)
 station_app = typer.Typer(help="Phones kept by the command line, beside the configuration's.", no_args_is_help=True)
-rules_app = typer.Typer(help="Selection rules.", no_args_is_help=True)
 app.add_typer(token_app, name="token")
 app.add_typer(station_app, name="station")
-app.add_typer(rules_app, name="rules")
 app.add_typer(call_app, name="call")
 app.add_typer(keys_app, name="keys")
 app.add_typer(recording_app, name="recording")
+app.add_typer(rules_app, name="rules")
 app.add_typer(sasf_app, name="sasf")
 
 
@@ -163,28 +163,6 @@ def station_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
     for station in load(config).controller.stations:
         table.add_row(station.name, station.extension, station.display_name, station.type, station.location)
     out.print(table)
-
-
-@rules_app.command("explain")
-def rules_explain(
-    config: ConfigOption = DEFAULT_CONFIG,
-    calling: Annotated[str, typer.Option(help="The calling number.")] = "",
-    called: Annotated[str, typer.Option(help="The called number.")] = "",
-    direction: Annotated[str, typer.Option(help="internal, inbound or outbound.")] = "internal",
-    device: Annotated[str, typer.Option(help="Location of the device that asks.")] = "default",
-    other: Annotated[list[str] | None, typer.Option(help="Location of another party; repeatable.")] = None,
-) -> None:
-    """Show every media server considered for a call, in order, and why it is taken or passed."""
-    from mediaserverd.diagnosis import Question, explain_rules
-    from mediaserverd.policy.facts import CallDirection
-
-    if direction not in {each.value for each in CallDirection}:
-        fail(f"there is no direction {direction}; there are {', '.join(each.value for each in CallDirection)}")
-    settings = load(config)
-    places = tuple(other or ())
-    asked = Question(calling, called, CallDirection(direction), device, places, datetime.now())
-    if not explain_rules(settings, asked, out):
-        fail("no media server would be tried")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""What the daemon tells an administrator in plain words: the story of a call, and why a media server was selected.
+"""What the daemon tells an administrator in plain words: the story of a call and of its recordings.
 
 Asks the controller of this host over its control listener, and reads the catalogue; changes nothing.
 """
@@ -6,8 +6,6 @@ Asks the controller of this host over its control listener, and reads the catalo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -15,11 +13,7 @@ from rich.table import Table
 
 from mediaserverd.config import Config
 from mediaserverd.control_client import ControlFault, ask_controller
-from mediaserverd.policy import selection_document
-from mediaserverd.policy.facts import CallDirection, CallFacts, Party
-from mediaserverd.policy.selection import MediaServer, SelectionRequest
-
-# -- the story of a call -------------------------------------------------------------------------------------------
+from mediaserverd.policy.selection import Step
 
 
 def print_call(config: Config, call_id: str, out: Console) -> bool:
@@ -61,6 +55,9 @@ def _print_story(story: dict[str, Any], out: Console) -> None:
         out.print(f"  now: {line}", markup=False)
     for decision in story["decisions"]:
         out.print(f"  decided: {decision}", markup=False)
+    for selection in story["selections"]:
+        for line in selection_lines(selection):
+            out.print(f"  media server: {line}", markup=False)
     for line in story["story"]:
         out.print(f"  {line['at'][11:23]}  {line['text']}", markup=False)
     if story["story_lines_left_out"]:
@@ -72,6 +69,16 @@ def _print_story(story: dict[str, Any], out: Console) -> None:
             if value not in ("", [], None):
                 table.add_row(f"  {name}", str(value))
         out.print(table)
+
+
+def selection_lines(selection: dict[str, Any]) -> Iterator[str]:
+    """Every media server that was considered, then what those said that were tried."""
+    for step in selection["steps"]:
+        yield str(Step(**step))
+    if selection["steps_left_out"]:
+        yield f"({selection['steps_left_out']} more steps were not kept)"
+    for each in selection["tried"]:
+        yield f"tried {each['server']}: {each['outcome']}"
 
 
 def standing(call: dict[str, Any]) -> Iterator[str]:
@@ -100,58 +107,3 @@ def _print_recording(recording: dict[str, Any], out: Console) -> None:
         out.print(
             "  " + "  ".join(str(event[key]) for key in event if key not in ("id", "recording_id") and event[key])
         )
-
-
-# -- why a media server --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A call that might come, as the command line gives it."""
-
-    calling: str
-    called: str
-    direction: CallDirection
-    device_location: str
-    other_locations: tuple[str, ...]
-    at: datetime
-
-
-def explain_rules(config: Config, question: Question, out: Console) -> tuple[str, ...]:
-    """Prints every server considered, in order, with the reason. Returns the names that would be tried."""
-    controller = config.controller
-    places = {server.location for server in controller.media_servers} | {s.location for s in controller.stations}
-    places |= {line.location for line in controller.lines} | {controller.location}
-    rules = selection_document.from_document(controller.selection, "selection rules", places)
-    facts = CallFacts(
-        direction=question.direction,
-        calling=Party(question.calling),
-        called=Party(question.called),
-        local_time=question.at,
-    )
-    request = SelectionRequest(question.device_location, question.other_locations, controller.location, facts)
-    table = Table("rule", "entry", "media server", "", "because")
-    for step in (steps := list(rules.walk(request, _servers(config, out)))):
-        verdict = "[green]take[/green]" if step.taken else "pass"
-        table.add_row(step.rule, step.entry, step.server, verdict if step.server else "", step.reason)
-    out.print(table)
-    return tuple(step.server for step in steps if step.taken)
-
-
-def _servers(config: Config, out: Console) -> list[MediaServer]:
-    """As the running controller sees them; as configured and idle, if it does not run."""
-    try:
-        states = {state["name"]: state for state in ask_controller(config, "/control/media-servers")["media_servers"]}
-    except ControlFault as fault:
-        out.print(f"{fault}\nAll media servers are taken as active and idle.", markup=False)
-        states = {}
-    return [
-        MediaServer(
-            name=link.name,
-            location=link.location,
-            unavailable=states.get(link.name, {}).get("unavailable", ""),
-            cpu_permille=states.get(link.name, {}).get("cpu_permille", 0),
-            sessions=states.get(link.name, {}).get("sessions", 0),
-        )
-        for link in config.controller.media_servers
-    ]

@@ -35,6 +35,8 @@ from mediaserverd.controller.settings import (
     Workgroup,
 )
 from mediaserverd.media.settings import MediaSettings, RecordingDefaults
+from mediaserverd.policy.fleet import DEFAULT_LOCATION
+from mediaserverd.policy.selection_document import Known
 from mediaserverd.protocol.sip.digest import a1
 from mediaserverd.recorder.settings import RecorderSettings, RetrievalLink
 
@@ -80,7 +82,7 @@ def load_config(file: Path) -> Config:
     stations = _stations(document, entry, directory)
     faults = [*_cross_faults(document, entry, stations)]
     try:
-        policies = read_policies(entry, directory, _locations(entry, stations))
+        policies = read_policies(document, entry, _known(entry, stations))
     except ConfigError as error:
         faults += error.faults
     if faults:
@@ -88,12 +90,15 @@ def load_config(file: Path) -> Config:
     return _build(file, entry, [station for _, _, station in stations], policies)
 
 
-def _locations(entry: ConfigFile, stations: list[PlacedStation]) -> set[str]:
-    return (
-        {station.location for _, _, station in stations}
-        | {line.location for line in entry.lines}
-        | {server.location for server in entry.used_media_servers}
-    )
+def _known(entry: ConfigFile, stations: list[PlacedStation]) -> Known:
+    """What selection rules may name."""
+    devices = {station.location for _, _, station in stations} | {line.location for line in entry.lines}
+    return {
+        "location": {*devices, *entry.locations, *(server.location for server in entry.used_media_servers)},
+        "station": {station.name for _, _, station in stations},
+        "line": {line.name for line in entry.lines},
+        "workgroup": {group.name for group in entry.workgroups},
+    }
 
 
 # -- validation ----------------------------------------------------------------------------------------------------
@@ -131,7 +136,7 @@ def _suggestion(model: type[BaseModel], path: Sequence[Key]) -> str:
 def _keys_at(model: type[BaseModel], path: Sequence[Key]) -> Iterable[str]:
     current: Any = model
     for key in path:
-        if isinstance(key, int):
+        if key not in current.model_fields:  # an index, or a name that the administrator chose
             continue
         annotation = current.model_fields[key].annotation
         arguments = [a for a in getattr(annotation, "__args__", ()) if isinstance(a, type) and issubclass(a, BaseModel)]
@@ -172,6 +177,8 @@ def _cross_faults(document: Document, entry: ConfigFile, stations: list[PlacedSt
                 text = f"no station is called {member}" + (f"; did you mean {near[0]}?" if near else "")
                 yield document.fault((*path, "members", index), text)
     yield from _line_faults(document, entry.lines, {extension for _, _, extension in extensions})
+    if entry.locations:
+        yield from _location_faults(document, entry, stations)
     yield from _port_faults(document, entry)
     yield from _recording_faults(document, entry.media)
     given = [entry.tls.certificate, entry.tls.private_key, entry.tls.certificate_authority]
@@ -209,6 +216,19 @@ def _line_faults(document: Document, lines: Sequence[LineEntry], extensions: set
             yield document.fault(("lines", index, "inbound_to"), f"no extension is {line.inbound_to}")
         if bool(line.username) != bool(line.password):
             yield document.fault(("lines", index), "username and password belong together")
+
+
+def _location_faults(document: Document, entry: ConfigFile, stations: list[PlacedStation]) -> Iterator[Fault]:
+    """Once locations are listed, a name that is not in the list is a slip of the pen."""
+    used = [(at, (*path, "location"), station.location) for at, path, station in stations]
+    used += [(document, ("lines", index, "location"), line.location) for index, line in enumerate(entry.lines)]
+    used += [(document, ("media", "location"), entry.media.location)]
+    servers = enumerate(entry.media_servers)
+    used += [(document, ("media_servers", index, "location"), server.location) for index, server in servers]
+    for at, path, name in used:
+        if name not in entry.locations and name != DEFAULT_LOCATION:
+            near = difflib.get_close_matches(name, entry.locations, n=1)
+            yield at.fault(path, f"there is no location {name}" + (f"; did you mean {near[0]}?" if near else ""))
 
 
 def _port_faults(document: Document, entry: ConfigFile) -> Iterator[Fault]:

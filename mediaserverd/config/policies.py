@@ -5,7 +5,7 @@ What they mean is for ``policy`` to judge; this module finds the file and the li
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from mediaserverd.config.schema import ConfigFile
 from mediaserverd.policy import initiation, selection_document
 from mediaserverd.policy.document import Fault as PolicyFault
 from mediaserverd.policy.document import PolicyError
+from mediaserverd.policy.selection_document import Known
 
 _RECORD = {"all": {"name": "record-all", "then": {"record": True}}, "none": {"name": "record-none", "then": {}}}
 
@@ -28,15 +29,16 @@ class Policies:
     examples: int  # how many calls the administrator gave as examples; all came out as expected
 
 
-def read_policies(entry: ConfigFile, directory: Path, locations: Collection[str]) -> Policies:
-    """Raises ConfigError with the faults of all files, examples that do not hold among them."""
+def read_policies(site: Document, entry: ConfigFile, known: Known) -> Policies:
+    """``site`` is the configuration file, ``known`` the names that rules may use. Raises ConfigError with the faults of
+    all files, examples that do not hold among them."""
     faults: list[Fault] = []
     documents: list[Any] = []
     examples = 0
     for read, verify in ((_initiation, _verified_initiation), (_selection, _verified_selection)):
         try:
-            source = read(entry, directory)
-            examples += verify(source, locations)
+            source = read(site, entry)
+            examples += verify(source, known)
             documents.append(source.value)
         except ConfigError as error:
             faults += error.faults
@@ -73,30 +75,33 @@ def _checked(source: _Source, read: Callable[[], Any]) -> int:
     return len(policies.examples)
 
 
-def _verified_initiation(source: _Source, _: Collection[str]) -> int:
+def _verified_initiation(source: _Source, _: Known) -> int:
     return _checked(source, lambda: initiation.from_document(source.value, "initiation"))
 
 
-def _verified_selection(source: _Source, locations: Collection[str]) -> int:
-    return _checked(source, lambda: selection_document.from_document(source.value, "selection", locations))
+def _verified_selection(source: _Source, known: Known) -> int:
+    return _checked(source, lambda: selection_document.from_document(source.value, "selection", known))
 
 
-def _initiation(entry: ConfigFile, directory: Path) -> _Source:
+def _initiation(site: Document, entry: ConfigFile) -> _Source:
     if entry.initiation_policies is None:
         return _Source({"policies": [_RECORD[entry.record]]})
-    document = read_document(directory / entry.initiation_policies)
+    document = read_document(site.file.resolve().parent / entry.initiation_policies)
     return _Source(document.value, {(): (document, ())})
 
 
-def _selection(entry: ConfigFile, directory: Path) -> _Source:
-    """All files of the directory make one set of rules; a rule or a location may be given once."""
+def _selection(site: Document, entry: ConfigFile) -> _Source:
+    """All files of the directory make one set of rules; a rule may be given once. Which location has which rule stands
+    in the configuration file."""
+    locations = {name: {"rule": location.rule} for name, location in entry.locations.items()}
+    source = _Source({"rules": {}, "locations": locations, "examples": []})
+    source.origins[("locations",)] = (site, ("locations",))
     if entry.selection_rules is None:
-        return _Source({"rules": {}})
-    source = _Source({"rules": {}, "locations": {}, "examples": []})
+        return source
     faults: list[Fault] = []
-    for document in _rule_files(directory / entry.selection_rules):
+    for document in _rule_files(site.file.resolve().parent / entry.selection_rules):
         if not isinstance(document.value, dict):
-            faults.append(Fault(document.file, 1, "", "must be a mapping with rules, locations, examples"))
+            faults.append(Fault(document.file, 1, "", "must be a mapping with rules and examples"))
             continue
         faults += _merge(source, document)
     if faults:
@@ -117,11 +122,11 @@ def _merge(source: _Source, document: Document) -> Iterable[Fault]:
             for index, example in enumerate(content):
                 source.origins[("examples", len(source.value["examples"]))] = (document, ("examples", index))
                 source.value["examples"].append(example)
-        elif section in ("rules", "locations") and isinstance(content, dict):
+        elif section == "rules" and isinstance(content, dict):
             for name, rule in content.items():
-                if name in source.value[section]:
-                    yield document.fault((section, name), "given in another file already")
-                source.origins[(section, name)] = (document, (section, name))
-                source.value[section][name] = rule
+                if name in source.value["rules"]:
+                    yield document.fault(("rules", name), "given in another file already")
+                source.origins[("rules", name)] = (document, ("rules", name))
+                source.value["rules"][name] = rule
         else:
-            yield document.fault((section,), "expected rules (mapping), locations (mapping) or examples (list)")
+            yield document.fault((section,), "expected rules (mapping) or examples (list)")

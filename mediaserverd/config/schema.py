@@ -86,6 +86,7 @@ class LineEntry(Section):
     inbound_to: str = ""
     location: Name = "default"
     pre_record_seconds: LookBack | None = None
+    fail_open: bool = False
 
 
 class WorkgroupEntry(Section):
@@ -94,6 +95,12 @@ class WorkgroupEntry(Section):
     name: Name
     extension: Extension
     members: tuple[Name, ...] = Field(min_length=1)
+
+
+class LocationEntry(Section):
+    """A place that stations, lines and media servers are in. ``rule`` is the selection rule of its devices."""
+
+    rule: str = Field("default", min_length=1)
 
 
 class SipSection(Section):
@@ -181,6 +188,7 @@ class ConfigFile(Section):
     stations: tuple[StationEntry, ...] = ()
     lines: tuple[LineEntry, ...] = ()
     workgroups: tuple[WorkgroupEntry, ...] = ()
+    locations: dict[Name, LocationEntry] = {}
     record: Literal["all", "none"] = "none"
     initiation_policies: Path | None = None
     selection_rules: Path | None = None

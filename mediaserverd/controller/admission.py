@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mediaserverd.call.setup import CallSetup, OwnOrigin, RecordingOrder, Target
 from mediaserverd.controller.authentication import Authentication, Unproven
 from mediaserverd.controller.dialling import ContactWay, LineWay, Way
 from mediaserverd.controller.locations import Locations
-from mediaserverd.controller.media_link import LinkState, MediaState
 from mediaserverd.controller.rules import Rules
-from mediaserverd.controller.settings import Station
+from mediaserverd.controller.selecting import Choice, Selecting
+from mediaserverd.controller.settings import Line, Station
 from mediaserverd.policy.facts import CallFacts, Party
+from mediaserverd.policy.fleet import DEFAULT_LOCATION
 from mediaserverd.policy.initiation import InitiationVerdict
 from mediaserverd.policy.routing import FromLine, FromStation, Route, RouteRefusal
-from mediaserverd.policy.selection import MediaServer, SelectionRequest
+from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.flow import Flow
 from mediaserverd.protocol.sip.grammar import SipError
 from mediaserverd.protocol.sip.message import Request
@@ -30,11 +31,13 @@ from mediaserverd.protocol.sip.uri import NameAddress
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """``ways`` tells for each target's ``address`` how to get there; ``reasons`` is the first part of the story."""
+    """``ways`` tells for each target's ``address`` how to get there; ``reasons`` is the first part of the story,
+    ``choice`` is of the media servers in ``setup``."""
 
     setup: CallSetup
     ways: dict[str, Way]
     reasons: tuple[str, ...]
+    choice: Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,14 @@ class Declined:
 
 
 class Admission:
-    """``media`` tells how the media servers stand; ``advertised`` is our address in SDP and From."""
+    """``advertised`` is our address in SDP and From."""
 
     def __init__(
-        self,
-        authentication: Authentication,
-        locations: Locations,
-        media: Callable[[], Sequence[LinkState]],
-        advertised: str,
+        self, authentication: Authentication, locations: Locations, selecting: Selecting, advertised: str
     ) -> None:
         self._authentication = authentication
         self._locations = locations
-        self._media = media
+        self._selecting = selecting
         self._advertised = advertised
 
     def admit(self, rules: Rules, request: Request, source: Flow) -> Admitted | Declined | Unproven:
@@ -103,41 +102,35 @@ class Admission:
         settings = rules.settings
         call_id = f"{settings.name}-{secrets.token_hex(8)}"
         sample = zlib.crc32(call_id.encode()) % 10_000 / 100
-        facts = CallFacts(route.direction, route.calling, route.called, datetime.now(), route.workgroup, "call", sample)
+        facts = CallFacts(route.direction, route.calling, route.called, datetime.now(), route.workgroup, sample=sample)
         verdict = rules.initiation.verdict(facts)
-        servers, why_servers = self._servers(rules, facts, targets)
+        choice = self._selecting.choose(rules.selection, _request(rules, facts, targets, verdict))
+        parties = (route.calling, *(each.party for each in targets))
         setup = CallSetup(
             call_id=call_id,
             direction=route.direction,
             calling=route.calling,
             called=route.called,
             targets=targets,
-            media_servers=servers,
+            media_servers=choice.selection.servers,
             origin=OwnOrigin(self._advertised, secrets.randbits(40)),
             ring_timeout_s=settings.ring_timeout_s,
+            fail_open=any(isinstance(each, Line) and each.fail_open for each in map(rules.device, parties)),
             recording=_order(verdict),
             barred_by="" if verdict.record else verdict.policy,
             pause=settings.secure_pause,
-            look_back_ms=_look_back_ms(rules, (route.calling, *(each.party for each in targets))),
+            look_back_ms=_look_back_ms(rules, parties),
             shortest_ms=round(settings.discard_calls_shorter_than_s * 1000),
         )
-        return Admitted(setup, ways, (f"route: {route.rule}", *_why_recorded(verdict), *why_servers))
-
-    def _servers(
-        self, rules: Rules, facts: CallFacts, targets: tuple[Target, ...]
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        others = tuple(dict.fromkeys(each.party.location for each in targets if each.party.location))
-        asked = SelectionRequest(facts.calling.location or "default", others, rules.settings.location, facts)
-        steps = [*rules.selection.walk(asked, [as_candidate(state) for state in self._media()])]
-        return tuple(step.server for step in steps if step.taken), tuple(f"media server: {step}" for step in steps)
+        return Admitted(setup, ways, (f"route: {route.rule}", *_why_recorded(verdict)), choice)
 
 
-def as_candidate(state: LinkState) -> MediaServer:
-    """How a media server looks to selection."""
-    unavailable = "" if state.state is MediaState.ACTIVE else f"{state.state}: {state.reason}"
-    if not unavailable and 0 < state.load.max_sessions <= state.load.sessions:
-        unavailable = f"all {state.load.max_sessions} sessions are in use"
-    return MediaServer(state.name, state.location, unavailable, state.load.cpu_permille, state.load.sessions)
+def _request(
+    rules: Rules, facts: CallFacts, targets: tuple[Target, ...], verdict: InitiationVerdict
+) -> SelectionRequest:
+    others = tuple(dict.fromkeys(each.party.location for each in targets if each.party.location))
+    wanted = replace(facts, operation="record" if verdict.record else "call")
+    return SelectionRequest(facts.calling.location or DEFAULT_LOCATION, others, rules.settings.location, wanted)
 
 
 def _order(verdict: InitiationVerdict) -> RecordingOrder | None:

@@ -14,6 +14,7 @@ from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.locations import Binding
 from mediaserverd.controller.media_link import LinkState
 from mediaserverd.controller.recording_control import recording_endpoint
+from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.story import live_row, live_story
 from mediaserverd.controller.switchboard import Switchboard
 from mediaserverd.process.tokens import bearer_token, same_token
@@ -89,6 +90,7 @@ def _server_row(state: LinkState) -> dict[str, Any]:
         "location": state.location,
         "state": state.state.value,
         "reason": state.reason,
+        "unavailable": as_candidate(state).unavailable,
         "since": utc_text(state.since),
         "sessions": load.sessions,
         "max_sessions": load.max_sessions,

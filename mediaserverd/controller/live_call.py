@@ -32,6 +32,7 @@ from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_link import MediaFault
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.ng_commands import Wish, ng_command
+from mediaserverd.controller.selecting import MAX_CHOICES
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
     Ending,
@@ -88,6 +89,7 @@ class LiveCall:
         self.call = Call(admitted.setup)
         self.id = admitted.setup.call_id
         self.reasons = admitted.reasons
+        self.choices = deque([admitted.choice], maxlen=MAX_CHOICES)  # of media servers, the latest last
         self.invited_at = datetime.now(UTC)
         self.started = doors.now()
         self.over = False
@@ -374,8 +376,10 @@ class LiveCall:
                 if fault:
                     log.debug("record_event_refused", call_id=self.id, reason=fault)
             case do.MediaOffer() | do.MediaAnswer() if fault:
+                self.choices[-1].tried(wish.server, fault)
                 self.feed(on.MediaFailed(wish.request, fault, silent=silent))
             case do.MediaOffer() | do.MediaAnswer():
+                self.choices[-1].tried(wish.server)
                 self.feed(on.MediaReplied(wish.request, str(reply.get("sdp", "")).encode()))
             case _:
                 assert_never(wish)

@@ -27,15 +27,20 @@ class Rules:
     @classmethod
     def of(cls, settings: ControllerSettings) -> Rules:
         """Raises StartFault with every fault."""
-        locations = {settings.location, *(station.location for station in settings.stations)}
-        locations |= {line.location for line in settings.lines}
-        locations |= {server.location for server in settings.media_servers}
+        places = {settings.location, *(server.location for server in settings.media_servers)}
+        places |= {station.location for station in settings.stations} | {line.location for line in settings.lines}
+        known = {
+            "location": places,
+            "station": {station.name for station in settings.stations},
+            "line": {line.name for line in settings.lines},
+            "workgroup": {group.name for group in settings.workgroups},
+        }
         try:
             return cls(
                 settings,
                 Routing(settings.stations, settings.lines, settings.workgroups, "configuration"),
                 initiation.from_document(settings.initiation, "initiation policies"),
-                selection_document.from_document(settings.selection, "selection rules", locations),
+                selection_document.from_document(settings.selection, "selection rules", known),
             )
         except PolicyError as error:
             raise StartFault(f"the policies cannot be used: {error}; correct them in the configuration") from error

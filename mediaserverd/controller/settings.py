@@ -57,6 +57,7 @@ class Line(_Frozen):
     inbound_to: str = ""  # extension or workgroup for calls from the line; empty: by dialled number
     location: str = "default"
     pre_record_seconds: float | None = Field(None, ge=0, le=MAX_LOOK_BACK_S)  # None: as the site
+    fail_open: bool = False  # its calls go on without audio path, unrecorded, when no media server takes them
 
 
 class Workgroup(_Frozen):

@@ -30,6 +30,7 @@ from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.registrar import Registrar
 from mediaserverd.controller.resolver import Resolver
 from mediaserverd.controller.rules import Rules
+from mediaserverd.controller.selecting import Selecting
 from mediaserverd.controller.sip import SipSockets
 from mediaserverd.controller.story import live_story, outcome_of, plain
 from mediaserverd.protocol.sip.agenda import Agenda
@@ -67,7 +68,8 @@ class Switchboard:
             settings.realm, settings.stations, settings.lines, settings.digest_algorithms
         )
         self._registrar = Registrar(locations)
-        self._admission = Admission(self.authentication, locations, self.media.states, self.sockets.advertised)
+        self.selecting = Selecting(self.media.states)
+        self._admission = Admission(self.authentication, locations, self.selecting, self.sockets.advertised)
         self._resolver = Resolver(random.random, tuple(self.sockets.addresses()))
         self._loop = asyncio.get_running_loop()
         self._legs: dict[Session, tuple[LiveCall, LiveLeg]] = {}

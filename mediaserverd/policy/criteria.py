@@ -92,31 +92,31 @@ class Criteria:
 
     def unmet(self, facts: CallFacts) -> str:
         """The first condition that this call does not meet, in words; empty if it meets all."""
-        return next(self._unmet(facts), "")
-
-    def _unmet(self, facts: CallFacts) -> Iterator[str]:
         if self.directions and facts.direction not in self.directions:
-            yield f"direction is {facts.direction.value}"
-        yield from self._unmet_numbers(facts)
+            return f"direction is {facts.direction.value}"
         for key, names in self.sets:
-            if not names.intersection(_names(key, facts)):
-                yield f"{key} is {', '.join(_names(key, facts)) or 'none'}"
-        if not self._in_time(facts.local_time):
-            yield f"time is {facts.local_time:%a %H:%M}"
+            found = _names(key, facts)
+            if names.isdisjoint(found):
+                return f"{key} is {', '.join(found) or 'none'}"
+        if (self.days or self.window) and not self._in_time(facts.local_time):
+            return f"time is {facts.local_time:%a %H:%M}"
         if self.sample is not None and facts.sample >= self.sample:
-            yield f"not in the sample of {self.sample:g} %"
-        for test in self.attributes:
-            if not test.holds(facts.attributes):
-                yield f"attribute {test.name} is {facts.attributes.get(test.name, 'not set')}"
+            return f"not in the sample of {self.sample:g} %"
+        return self._unmet_numbers(facts) or self._unmet_attribute(facts)
 
-    def _unmet_numbers(self, facts: CallFacts) -> Iterator[str]:
+    def _unmet_numbers(self, facts: CallFacts) -> str:
         calling, called = facts.calling.number, facts.called.number
         if self.calling and not _fits(self.calling, calling):
-            yield f"calling number is {calling or 'unknown'}"
+            return f"calling number is {calling or 'unknown'}"
         if self.called and not _fits(self.called, called):
-            yield f"called number is {called or 'unknown'}"
+            return f"called number is {called or 'unknown'}"
         if self.number and not (_fits(self.number, calling) or _fits(self.number, called)):
-            yield f"numbers are {calling or 'unknown'} and {called or 'unknown'}"
+            return f"numbers are {calling or 'unknown'} and {called or 'unknown'}"
+        return ""
+
+    def _unmet_attribute(self, facts: CallFacts) -> str:
+        missed = next((test.name for test in self.attributes if not test.holds(facts.attributes)), None)
+        return "" if missed is None else f"attribute {missed} is {facts.attributes.get(missed, 'not set')}"
 
     def _in_time(self, now: datetime) -> bool:
         day = self.window.day_of(now) if self.window else now.weekday()

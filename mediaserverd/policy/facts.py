@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from types import MappingProxyType
+from typing import Final
+
+# What a media server is selected for: to relay a call from its beginning, or an operation that needs the audio.
+OPERATIONS: Final = ("call", "record", "announce", "transcode", "srtp", "conference", "listen")
 
 
 class CallDirection(Enum):
@@ -33,7 +37,7 @@ class Party:
 class CallFacts:
     """``sample`` is a stable hash of the call id folded to 0.0 <= sample < 100.0: a policy that takes 10 per cent
     takes the calls below 10, and takes the same ones whenever it is asked again. ``local_time`` is naive: the time
-    on the site's wall. ``operation`` is what a media server is selected for (``call``, ``record``)."""
+    on the site's wall. ``operation`` is one of ``OPERATIONS``, while a media server is selected."""
 
     direction: CallDirection
     calling: Party

@@ -2,38 +2,42 @@
 
 ::
 
-    locations:                      # location -> its rule; one that is not listed has the rule "default"
-      berlin: {rule: berlin-first}
     rules:
       default: [$device, $other-parties, $controller, any]
       berlin-first:
         - location: berlin
-          when: {direction: inbound}
+          when: {direction: inbound, time: "08:00-18:00"}
         - group: [berlin, $device]  # all their servers at equal priority
         - any: {except: [hamburg]}
+    locations:                      # location -> its rule; one that is not listed has the rule "default"
+      berlin: {rule: berlin-first}
     examples:
       - device: berlin
         servers: [{name: b1, location: berlin, cpu: 10}, {name: b2, location: berlin, cpu: 5}]
         expect: [b2, b1]
 
-How a document is read is in ``selection_document``.
+How a document is read is in ``selection_document``; ``fleet`` knows how the servers stand.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import islice
-from typing import Final
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from mediaserverd.policy.criteria import Criteria
 from mediaserverd.policy.document import Fault, Path
 from mediaserverd.policy.facts import CallFacts
+from mediaserverd.policy.fleet import Fleet, MediaServer
 
-DEFAULT_LOCATION: Final = "default"
 DEFAULT_RULE: Final = "default"
 MAX_TRIED: Final = 8  # media servers for one call: no caller waits for more of them to refuse
+MAX_PASSED: Final = 10  # unfit servers of one entry that a call's explanation names; the others are counted
+MAX_STEPS: Final = 60  # of one explanation that is kept with a call, at 200 bytes each
+NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Variable(Enum):
@@ -67,8 +71,15 @@ class Anywhere:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
+    """``text`` is how it is shown."""
+
     servers: InPlaces | Anywhere
     when: Criteria
+    text: str
+
+    @classmethod
+    def of(cls, servers: InPlaces | Anywhere, when: Criteria) -> Entry:
+        return cls(servers, when, str(servers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,47 +89,32 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaServer:
-    """A server as it stands. ``unavailable``: why it may not be used now (not connected, draining, at a limit); empty
-    if it may."""
-
-    name: str
-    location: str = DEFAULT_LOCATION
-    unavailable: str = ""
-    cpu_permille: int = 0
-    sessions: int = 0
-
-    @property
-    def load(self) -> tuple[int, int, str]:
-        """The least loaded first: CPU, then resources in use. The name keeps the order stable."""
-        return self.cpu_permille, self.sessions, self.name
-
-
-@dataclass(frozen=True, slots=True)
 class SelectionRequest:
+    """``facts.operation`` is what the server is for."""
+
     device_location: str
     other_locations: tuple[str, ...]
     controller_location: str
     facts: CallFacts
 
-    def locations(self, places: Sequence[Place]) -> frozenset[str]:
-        return frozenset(location for place in places for location in self._locations(place))
+    def locations(self, places: Sequence[Place]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(location for place in places for location in self._locations(place)))
 
     def _locations(self, place: Place) -> tuple[str, ...]:
         match place:
+            case str():
+                return (place,)
             case Variable.DEVICE:
                 return (self.device_location,)
             case Variable.OTHER_PARTIES:
                 return self.other_locations
             case Variable.CONTROLLER:
                 return (self.controller_location,)
-            case str():
-                return (place,)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One server considered, or (``server`` empty) an entry that led to none."""
+class Step(NamedTuple):
+    """One server considered, or (``server`` empty) an entry that led to none, or to more than are named. A tuple, for a
+    rule of 200 conditions makes 200 of them while a caller waits."""
 
     rule: str
     entry: str
@@ -129,6 +125,16 @@ class Step:
     def __str__(self) -> str:
         verdict = "take" if self.taken else "pass"
         return f"{self.rule}: {self.entry}: " + (f"{verdict} {self.server}: " if self.server else "") + self.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``servers`` are to be tried one after the other; ``steps`` say why these. ``left_out`` are steps not kept."""
+
+    rule: str
+    servers: tuple[str, ...]
+    steps: tuple[Step, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,73 +156,95 @@ class SelectionRules:
     def rule_of(self, location: str) -> Rule:
         return self.rules[self.location_rules.get(location, DEFAULT_RULE)]
 
-    def walk(self, request: SelectionRequest, servers: Sequence[MediaServer], rule: str = "") -> Iterator[Step]:
-        """Every server considered, in order; those taken are to be tried one after the other. This is also the
-        explanation. ``rule`` empty: the rule of the device's location."""
-        chosen = self.rules[rule] if rule else self.rule_of(request.device_location)
-        by_location: dict[str, list[MediaServer]] = {}
-        for server in servers:
-            by_location.setdefault(server.location, []).append(server)
-        considered: set[str] = set()
-        for entry in chosen.entries:
-            yield from _entry_steps(chosen.name, entry, request, by_location, considered)
+    def select(self, request: SelectionRequest, fleet: Fleet, excluded: Mapping[str, str] = NOBODY) -> Selection:
+        """The rule of the device's location, walked until there are enough to try. ``excluded``: servers that this call
+        has had enough of, and why."""
+        rule = self.rule_of(request.device_location)
+        walk = _Walk(rule.name, request, fleet, excluded, MAX_PASSED)
+        servers: list[str] = []
+        steps: list[Step] = []
+        left_out = 0
+        for step in walk.steps(rule.entries):
+            if step.taken:
+                servers.append(step.server)
+            if step.taken or len(steps) < MAX_STEPS - MAX_TRIED:
+                steps.append(step)
+            else:
+                left_out += 1
+            if len(servers) == MAX_TRIED:
+                break
+        return Selection(rule.name, tuple(servers), tuple(steps), left_out)
 
-    def candidates(self, request: SelectionRequest, servers: Sequence[MediaServer]) -> tuple[str, ...]:
-        """The names to try, best first."""
-        taken = (step.server for step in self.walk(request, servers) if step.taken)
-        return tuple(islice(taken, MAX_TRIED))
+    def explain(self, request: SelectionRequest, fleet: Fleet, rule: str = "") -> Iterator[Step]:
+        """Every server that there is, in order. ``rule`` empty: that of the device's location."""
+        chosen = self.rules[rule] if rule else self.rule_of(request.device_location)
+        return _Walk(chosen.name, request, fleet, NOBODY, len(fleet)).steps(chosen.entries)
 
     def example_faults(self) -> list[Fault]:
         """What the examples expect and the rules do not do."""
         return [fault for example in self.examples for fault in self._example_faults(example)]
 
     def _example_faults(self, example: SelectionExample) -> Iterator[Fault]:
-        steps = [*self.walk(example.request, example.servers, example.rule)]
+        steps = self.explain(example.request, Fleet(example.servers), example.rule)
         found = tuple(step.server for step in steps if step.taken)
         if found != example.expect:
             expected = ", ".join(example.expect) or "none"
             yield Fault(example.where, example.keys, f"expected {expected}, got {', '.join(found) or 'none'}")
 
 
-def _entry_steps(
-    rule: str,
-    entry: Entry,
-    request: SelectionRequest,
-    by_location: Mapping[str, Sequence[MediaServer]],
-    considered: set[str],
-) -> Iterator[Step]:
-    """One entry's servers, the least loaded first. A server is considered once: an earlier entry's verdict stands."""
-    text = str(entry.servers)
-    unmet = entry.when.unmet(request.facts)
-    if unmet:
-        yield Step(rule, text, "", taken=False, reason=unmet)
-        return
-    found = [server for server in _servers(entry.servers, request, by_location) if server.name not in considered]
-    if not found:
-        yield Step(rule, text, "", taken=False, reason="no further server there")
-    for server in sorted(found, key=lambda each: each.load):
-        considered.add(server.name)
-        yield _server_step(rule, text, server)
+class _Walk:
+    """One walk through a rule. A server is considered once: an earlier entry's verdict stands."""
 
+    def __init__(
+        self, rule: str, request: SelectionRequest, fleet: Fleet, excluded: Mapping[str, str], most_passed: int
+    ) -> None:
+        self._rule = rule
+        self._request = request
+        self._fleet = fleet
+        self._excluded = excluded
+        self._most_passed = most_passed
+        self._considered: set[str] = set()
 
-def _server_step(rule: str, entry: str, server: MediaServer) -> Step:
-    if server.unavailable:
-        return Step(rule, entry, server.name, taken=False, reason=server.unavailable)
-    load = f"CPU {server.cpu_permille / 10:g} %, {server.sessions} sessions"
-    return Step(rule, entry, server.name, taken=True, reason=load)
+    def steps(self, entries: Iterable[Entry]) -> Iterator[Step]:
+        facts = self._request.facts
+        for entry in entries:
+            unmet = entry.when.unmet(facts)
+            if unmet:
+                yield Step(self._rule, entry.text, "", taken=False, reason=unmet)
+            else:
+                yield from self._entry(entry)
 
+    def _entry(self, entry: Entry) -> Iterator[Step]:
+        """Those that may not be used now, then the others, the most available first."""
+        unfit, fit = self._servers(entry.servers)
+        before = len(self._considered)
+        passed = [server for server in unfit if server.name not in self._considered]
+        self._considered.update(server.name for server in passed)
+        for server in islice(passed, self._most_passed):
+            yield Step(self._rule, entry.text, server.name, taken=False, reason=server.unavailable)
+        if len(passed) > self._most_passed:
+            more = len(passed) - self._most_passed
+            yield Step(self._rule, entry.text, "", taken=False, reason=f"{more} more servers cannot be used now")
+        for server in fit:
+            if server.name not in self._considered:
+                self._considered.add(server.name)
+                yield self._fit_step(entry.text, server)
+        if len(self._considered) == before:
+            yield Step(self._rule, entry.text, "", taken=False, reason="no further server there")
 
-def _servers(
-    wanted: InPlaces | Anywhere, request: SelectionRequest, by_location: Mapping[str, Sequence[MediaServer]]
-) -> Iterator[MediaServer]:
-    if isinstance(wanted, InPlaces):
-        for location in sorted(request.locations(wanted.places)):
-            yield from by_location.get(location, ())
-        return
-    excepted = request.locations(wanted.excepted)
-    for location, servers in by_location.items():
-        if location not in excepted:
-            yield from servers
+    def _servers(self, wanted: InPlaces | Anywhere) -> tuple[Iterator[MediaServer], Iterator[MediaServer]]:
+        if isinstance(wanted, InPlaces):
+            locations = self._request.locations(wanted.places)
+            return self._fleet.unfit(locations), self._fleet.fit(locations)
+        excepted = self._request.locations(wanted.excepted)
+        return self._fleet.unfit_elsewhere(excepted), self._fleet.fit_elsewhere(excepted)
+
+    def _fit_step(self, entry: str, server: MediaServer) -> Step:
+        why_not = self._excluded.get(server.name, "")
+        if why_not:
+            return Step(self._rule, entry, server.name, taken=False, reason=why_not)
+        load = f"CPU {server.cpu_permille / 10:g} %, {server.sessions} sessions"
+        return Step(self._rule, entry, server.name, taken=True, reason=load)
 
 
 def _shown(place: Place) -> str:

@@ -67,6 +67,39 @@ def test_a_rule_given_in_two_files_is_refused(tmp_path: Path) -> None:
     assert _faults(file) == ["rules/b.yaml:1: rules.x: given in another file already"]
 
 
+LOCATIONS = """\
+stations:
+  - {name: a, extension: "1", password: x, location: berlin}
+  - {name: b, extension: "2", password: x, location: berln}
+lines: [{name: trunk, address: h, location: hamburg}]
+locations:
+  berlin: {rule: local}
+  hamburg: {rule: lcoal}
+selection_rules: rules
+"""
+
+
+def test_each_location_names_its_rule_and_slips_of_the_pen_are_found(tmp_path: Path) -> None:
+    rules = "rules:\n  local:\n    - {location: berlin, when: {line: tronk}}\n    - any\nlocations: {berlin: {}}\n"
+    file = _site(tmp_path, LOCATIONS, rules__a=rules)
+    assert _faults(file) == [
+        "config.yaml:5: stations[1].location: there is no location berln; did you mean berlin?",
+        "rules/a.yaml:5: locations: expected rules (mapping) or examples (list)",
+    ]
+    (tmp_path / "rules" / "a.yaml").write_text(rules.removesuffix("locations: {berlin: {}}\n"))
+    file.write_text(file.read_text().replace("berln", "berlin"))
+    assert _faults(file) == [
+        "rules/a.yaml:3: rules.local[0].when.line: there is no line 'tronk'",
+        "config.yaml:9: locations.hamburg.rule: there is no rule 'lcoal'",
+    ]
+    (tmp_path / "rules" / "a.yaml").write_text(
+        rules.removesuffix("locations: {berlin: {}}\n").replace("tronk", "trunk")
+    )
+    file.write_text(file.read_text().replace("lcoal", "local"))
+    selection = load_config(file).controller.selection
+    assert selection["locations"] == {"berlin": {"rule": "local"}, "hamburg": {"rule": "local"}}
+
+
 def test_record_all_and_policies_exclude_each_other(tmp_path: Path) -> None:
     file = _site(tmp_path, "record: all\ninitiation_policies: i.yaml", i="policies: []\n")
     assert _faults(file) == ["config.yaml:3: record: give either record or initiation_policies, not both"]

@@ -34,6 +34,10 @@ async def test_diag_tells_the_story_of_a_call_and_where_its_recording_is(daemon:
     assert "decided: recorded by policy record-all" in told
     assert f"recording {recording['id']}: stored" in told
     assert "deleted-at-source" in told
+    assert "media server: default: $device: take media: CPU" in told
+    explained = " ".join((await daemon.command("rules", "explain", "--call", line["call_id"])).split())
+    assert "for record at" in explained
+    assert "media: took the call" in explained
     with pytest.raises(RuntimeError, match="neither the controller nor the catalogue knows the call"):
         await daemon.command("diag", "no-such-call")
 
@@ -43,6 +47,10 @@ async def test_rules_explain_shows_the_server_that_would_be_taken_and_why(daemon
     assert "$device" in told
     assert "take" in told
     assert "does not answer" not in told, "the running controller was asked"
+    with pytest.raises(RuntimeError, match="knows no running or recent call nonsense"):
+        await daemon.command("rules", "explain", "--call", "nonsense")
+    with pytest.raises(RuntimeError, match="there is no operation dance"):
+        await daemon.command("rules", "explain", "--operation", "dance")
 
 
 async def test_a_revoked_token_opens_nothing(daemon: Daemon) -> None:
