@@ -34,7 +34,7 @@ from mediaserverd.protocol.sasf.chunks import Seal
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.header import Header
 from mediaserverd.protocol.sasf.reader import SasfReader
-from mediaserverd.protocol.sasf.recovery import seal_recovered
+from mediaserverd.protocol.sasf.recovery import readable_duration_ms, seal_recovered
 
 NICENESS: Final = 10  # packets and signalling come first
 WORKERS: Final = 1  # renders an hour of audio in a second or two; more would only take cores from the engine
@@ -112,8 +112,7 @@ def _closed(source: Path, header: Header, identity: Ed25519PrivateKey) -> Seal:
             closing = seal_recovered(file, identity)
         else:
             reader = SasfReader(file.read())
-            duration_ms = max((chunk.time_ms for chunk in reader.scan.chunks), default=0)
-            closing = reader.seal or Seal("recovered", "recovered", duration_ms, 0, 0, 0, None)
+            closing = reader.seal or Seal("recovered", "recovered", readable_duration_ms(reader), 0, 0, 0, None)
         file.flush()
         os.fsync(file.fileno())
     return closing

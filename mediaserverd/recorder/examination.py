@@ -12,6 +12,7 @@ import os
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -65,7 +66,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """``path``: what is to be stored. ``keybox``: what was in it, as it stood there."""
+    """``path``: what is to be stored. ``keybox``: what was in it, as it stood there. ``metadata``: of its META.
+
+    ``ended_at`` is None if whoever closed the file knew better.
+    """
 
     path: Path
     size: int
@@ -74,6 +78,8 @@ class Examined:
     findings: tuple[str, ...] = ()
     quality: dict[str, Any] | None = None
     duration_ms: int | None = None
+    ended_at: datetime | None = None
+    metadata: Any = None
     encrypted: bool = False
     file_id: bytes = b""
     keybox: bytes = b""
@@ -117,17 +123,30 @@ def _examine(task: Task) -> Examined:
 def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     """What it is worth to those who listen; and the smaller form of it, if there is to be one."""
     contents = reader.contents()
+    if examined.verification is Verification.VERIFIED:
+        examined = replace(examined, metadata=contents.meta.get("metadata"))
     codec = _codec(task, examined.verification, reader.header, contents)
     if codec is not None:
         try:
             path, quality = _compressed(task, reader.header, contents, codec)
-            return replace(examined, path=path, compression=codec, quality=quality.as_json())
+            return _judged(replace(examined, path=path, compression=codec), reader, quality)
         except OSError:
             raise
         except Exception as fault:  # a fault of ours may cost disk space, not a recording
             told = str(fault) if isinstance(fault, NotCompressible) else repr(fault)
             examined = replace(examined, findings=(*examined.findings, f"not compressed to {codec}: {told}"))
-    return replace(examined, quality=Rendering(contents).quality.as_json())
+    return _judged(examined, reader, Rendering(contents).quality)
+
+
+def _judged(examined: Examined, reader: SasfReader, quality: Quality) -> Examined:
+    """How long a file is whose writer died only its last packet says; who sealed it may have had no key to look."""
+    judged = replace(examined, quality=quality.as_json())
+    if examined.verification is not Verification.VERIFIED or reader.state == "closed":
+        return judged
+    began = datetime.fromtimestamp(reader.header.created_ns / 1e9, UTC)
+    return replace(
+        judged, duration_ms=quality.duration_ms, ended_at=began + timedelta(milliseconds=quality.duration_ms)
+    )
 
 
 def mapped(path: Path) -> mmap.mmap:

@@ -61,8 +61,9 @@ def sasf(
     seconds: float = 2.0,
     encrypted: bool = True,
     meta: Mapping[str, Any] | None = None,
+    closed: bool = True,
 ) -> bytes:
-    """``meta``: what is in its META beyond, or other than, the usual."""
+    """``meta``: what is in its META beyond, or other than, the usual. ``closed``: else its writer died."""
     target = io.BytesIO()
     header = Header(
         file_id=secrets.token_bytes(16),
@@ -84,8 +85,10 @@ def sasf(
             payload = PCMU.encode(samples[number * FRAME : (number + 1) * FRAME])
             at = (number + 1) * FRAME
             writer.add_packet(Packet(side, at, 0, number, number * FRAME, 0x1000 + side, bytes(payload)))
-    duration = int(seconds * UNITS_PER_S)
-    writer.close(duration, "call-ended", {"tap_overflow": 0, "sides": [{}, {}]})
+    if closed:
+        writer.close(int(seconds * UNITS_PER_S), "call-ended", {"tap_overflow": 0, "sides": [{}, {}]})
+    else:
+        writer.flush()
     return target.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.protocol.sasf.faults import WrongKey
 from mediaserverd.protocol.sasf.reader import SasfReader
+from mediaserverd.protocol.sasf.recovery import seal_recovered
 from mediaserverd.recorder.vault import Vault
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
@@ -117,6 +119,42 @@ async def test_a_recording_for_other_keys_is_stored_and_told_as_unread(pen: Pen,
     segment = await stored(pen, pen.add(recording_id="ab" * 16, content=content))
     assert (segment["verification"], segment["key_ids"]) == ("unread", list(elsewhere.recipients()))
     assert "the audio was not looked at" in segment["verification_findings"][0]
+
+
+SPOKEN = {
+    "call_id": "of the switchboard",
+    "kind": "on-demand",
+    "policy": "record sales",
+    "direction": "inbound",
+    "initiation": "anna",
+    "calling": {"number": "+431234567", "name": "Ada", "station": "", "line": "trunk"},
+    "called": {"number": "101", "name": "Anna", "station": "anna", "line": ""},
+}
+
+
+async def test_what_is_in_an_encrypted_recording_that_nobody_announced_names_the_parties(pen: Pen) -> None:
+    file = pen.add(meta={"metadata": SPOKEN}, metadata=None)
+    detail = await pen.site.until_gone_from_source(file.report["recording_id"])
+    assert detail["announced"] is False
+    assert {name: detail[name] for name in SPOKEN} == SPOKEN
+
+
+async def test_what_a_recording_says_that_was_tampered_with_names_nobody(pen: Pen) -> None:
+    file = pen.add(meta={"metadata": SPOKEN}, metadata=None, spoil_at=9000)
+    detail = await pen.site.until_gone_from_source(file.report["recording_id"])
+    assert (detail["segments"][0]["verification"], detail["calling"]["number"]) == ("failed", "")
+
+
+async def test_a_recording_whose_writer_died_is_as_long_as_what_is_heard_of_it(pen: Pen) -> None:
+    """Its media server cannot look into it, and knows only when the last chunk began."""
+    recording_id = "ab" * 16
+    torn = io.BytesIO(sasf(recording_id, pen.signer, pen.recipients(), 1.9, closed=False))
+    sealed_ms = seal_recovered(torn, pen.signer).duration_ms
+    assert sealed_ms < 1700
+    file = pen.add(recording_id=recording_id, content=torn.getvalue(), reason="recovered", duration_ms=sealed_ms)
+    segment = await stored(pen, file)
+    assert (segment["verification"], segment["duration_ms"]) == ("verified", 1920), "its last packet came at 1.9 s"
+    assert segment["ended_at"] == "2026-01-02T03:04:06.920000Z", "it began at 03:04:05"
 
 
 async def test_plaintext_and_keys_of_an_encrypted_recording_are_nowhere_on_the_disk(pen: Pen) -> None:

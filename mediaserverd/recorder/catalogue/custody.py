@@ -16,6 +16,7 @@ from sqlalchemy import Connection, and_, delete, insert, select, update
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.segments import Segment
 from mediaserverd.recorder.catalogue.tables import keyboxes, segments
+from mediaserverd.recorder.catalogue.unannounced import complete
 
 if TYPE_CHECKING:  # the command line reads custody, and has no need of what reads recordings
     from mediaserverd.recorder.intake import Admitted
@@ -32,7 +33,7 @@ class Custody:
 def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, now: datetime) -> None:
     """Before the object is put into the store: an object without this row could never be opened."""
     examined = admitted.examined
-    told: dict[str, Any] = {"quality": examined.quality, "duration_ms": examined.duration_ms}
+    told = {"quality": examined.quality, "duration_ms": examined.duration_ms, "ended_at": examined.ended_at}
     connection.execute(
         update(segments)
         .where(_is(segment.recording_id, segment.number))
@@ -48,6 +49,7 @@ def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, 
             **{name: value for name, value in told.items() if value is not None},
         )
     )
+    complete(connection, segment.recording_id, examined.metadata)
     connection.execute(delete(keyboxes).where(_of(segment.recording_id, segment.number)))
     if examined.keybox:
         values = {"file_id": examined.file_id, "content": examined.keybox}

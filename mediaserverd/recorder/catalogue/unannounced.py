@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, insert, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.segments import refresh_recording
@@ -38,23 +38,42 @@ def take_in(connection: Connection, report: Report, media_server: str, now: date
     refresh_recording(connection, report.recording_id, now)
 
 
+def complete(connection: Connection, recording_id: str, metadata: object) -> None:
+    """``metadata``: of the file itself. The report of an encrypted one, being clear text, has none."""
+    told = {name: value for name, value in _facts(metadata).items() if value}
+    unannounced = and_(recordings.c.id == recording_id, ~recordings.c.announced)
+    if told:
+        connection.execute(update(recordings).where(unannounced).values(**told))
+
+
 def _recording(report: Report, now: datetime) -> dict[str, Any]:
-    facts = report.metadata if isinstance(report.metadata, dict) else {}
+    facts = _facts(report.metadata)
+    return {
+        **facts,
+        "id": report.recording_id,
+        "kind": facts["kind"] or "policy",
+        "state": RecordingState.FINISHING,
+        "announced": False,
+        "call_id": facts["call_id"] or report.call_id,
+        "encoding": report.encoding,
+        "started_at": began(report, now),
+    }
+
+
+def _facts(metadata: object) -> dict[str, str]:
+    """Columns of ``recordings``; empty where nothing is said."""
+    facts = _mapping(metadata)
     parties = {
         f"{side}_{name}": _string(_mapping(facts.get(side)).get(name))
         for side in ("calling", "called")
         for name in ("number", "name", "station", "line")
     }
     return {
-        "id": report.recording_id,
-        "kind": _string(facts.get("kind"))[:32] or "policy",
-        "state": RecordingState.FINISHING,
-        "announced": False,
-        "call_id": report.call_id,
+        "kind": _string(facts.get("kind"))[:32],
+        "call_id": _string(facts.get("call_id")),
         "policy": _string(facts.get("policy")),
         "direction": _string(facts.get("direction"))[:16],
-        "encoding": report.encoding,
-        "started_at": began(report, now),
+        "initiation": _string(facts.get("initiation")),
         **parties,
     }
 

@@ -112,6 +112,7 @@ def test_a_recovered_file_holds_all_whole_chunks_and_is_recovered_once(suite: Su
     read = packets_of(reader.contents())
     assert read == packets[: len(read)]
     assert len(packets) - len(read) <= 40
+    assert 0 <= reader.contents().duration // 8 - seal.duration_ms <= (0 if suite == "clear" else 400)
     assert reader.state == "recovered"
     assert verify(reader, [SIGNER_PUBLIC]).ok
 
