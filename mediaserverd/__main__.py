@@ -1,4 +1,4 @@
-"""The command line: ``mediaserverd run|init|check|token|station|rules|call|keys|recording|sasf|diag``."""
+"""The command line: ``mediaserverd run|init|check|reload|token|station|rules|call|keys|recording|sasf|diag``."""
 
 from __future__ import annotations
 
@@ -79,6 +79,16 @@ def check(config: ConfigOption = DEFAULT_CONFIG) -> None:
         f"{len(controller.workgroups)} workgroups, {settings.examples} examples hold",
         markup=False,
     )
+
+
+@app.command()
+def reload(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Have the running daemon verify the configuration, the policies and the selection rules, and use them."""
+    from mediaserverd.control_client import tell_controller
+
+    settings = load(config)
+    restart = told(lambda: tell_controller(settings, "/control/reload", {}))["restart_needed_for"]
+    out.print("in force" + (f"; only a restart changes {', '.join(restart)}" if restart else ""), markup=False)
 
 
 @token_app.command("create")

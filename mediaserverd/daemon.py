@@ -25,7 +25,7 @@ from mediaserverd.config import Config, ConfigError, load_config
 from mediaserverd.media.identity import ensure_identity, publish_identity
 from mediaserverd.process.logs import configure_logging
 from mediaserverd.process.notify import NotifyListener, notify, watchdog_interval_s
-from mediaserverd.process.role import Role, StartFault
+from mediaserverd.process.role import Reload, ReloadRefused, Role, StartFault
 from mediaserverd.process.tls import ensure_site_certificates
 from mediaserverd.process.tokens import ensure_token
 from mediaserverd.recorder.vault import Vault
@@ -63,13 +63,13 @@ def prepare_host(config: Config, roles: Collection[str] = ROLES) -> None:
 # -- one role ------------------------------------------------------------------------------------------------------
 
 
-def make_role(name: str, config: Config) -> Role:
+def make_role(name: str, config: Config, reload: Reload) -> Role:
     """Imports only the one role: a media server has no need of a database library."""
     match name:
         case "controller":
             from mediaserverd.controller.server import Controller
 
-            return Controller(config.controller)
+            return Controller(config.controller, reload)
         case "media":
             from mediaserverd.media.server import MediaServer
 
@@ -126,7 +126,8 @@ class _RoleRun:
     def __init__(self, name: str, config: Config) -> None:
         self.name = name
         self.config = config
-        self.role = make_role(name, config)
+        self.role = make_role(name, config, self.reload_all)
+        self._reloading = asyncio.Lock()
         self.stopping = asyncio.Event()
         self.stop_now = asyncio.Event()
 
@@ -159,19 +160,35 @@ class _RoleRun:
         (self.stop_now if self.stopping.is_set() else self.stopping).set()
 
     def _reload_soon(self) -> None:
-        self._reload_task = asyncio.create_task(self._reload())
+        self._reload_task = asyncio.create_task(self._reload_quietly())
 
-    async def _reload(self) -> None:
-        notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            config = await asyncio.to_thread(load_config, self.config.file)
-            restart = await self.role.reload(getattr(config, self.name))
-            self.config = config
-            log.info("reloaded", restart_needed_for=restart)
-        except (ConfigError, StartFault) as fault:
-            log.error("reload_refused", faults=str(fault).splitlines())
-        finally:
-            notify("READY=1")
+    async def _reload_quietly(self) -> None:
+        with contextlib.suppress(ReloadRefused):  # the log says it
+            await self.reload()
+
+    async def reload(self) -> list[str]:
+        """A ``Reload`` of this role."""
+        async with self._reloading:
+            notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+            try:
+                config = await asyncio.to_thread(load_config, self.config.file)
+                restart = await self.role.reload(getattr(config, self.name))
+                self.config = config
+                log.info("reloaded", restart_needed_for=restart)
+                return restart
+            except (ConfigError, StartFault) as fault:
+                refused = ReloadRefused(str(fault).splitlines())
+                log.error("reload_refused", faults=refused.faults)
+                raise refused from fault
+            finally:
+                notify("READY=1")
+
+    async def reload_all(self) -> list[str]:
+        """A ``Reload`` of this role, and then of all that run beside it on this host."""
+        restart = await self.reload()
+        if supervisor := os.environ.get("MEDIASERVERD_SUPERVISOR"):
+            os.kill(int(supervisor), signal.SIGHUP)
+        return restart
 
 
 async def _watchdog() -> None:

@@ -1,5 +1,5 @@
-"""The control API: what runs, what ended, who is registered, how the media servers stand; control of recordings. Bearer
-token."""
+"""The control API: what runs, what ended, who is registered, how the media servers stand; control of recordings;
+reload. Bearer token."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from mediaserverd.controller.recording_control import recording_endpoint
 from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.story import live_row, live_story
 from mediaserverd.controller.switchboard import Switchboard
+from mediaserverd.process.role import Reload, ReloadRefused
 from mediaserverd.process.tokens import bearer_token, same_token
 
 RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be asked for by its id
@@ -24,7 +25,7 @@ RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be as
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def control_routes(switchboard: Switchboard, token: str) -> list[BaseRoute]:
+def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) -> list[BaseRoute]:
     """For the role's StatusServer."""
 
     async def calls(_: Request) -> Response:
@@ -54,8 +55,20 @@ def control_routes(switchboard: Switchboard, token: str) -> list[BaseRoute]:
     control = _guarded(recording_endpoint(switchboard.calls.get), token)
     return [
         *(Route(path, _guarded(endpoint, token)) for path, endpoint in paths),
+        *([Route("/control/reload", _guarded(_reload_endpoint(reload), token), methods=["POST"])] if reload else ()),
         Route("/control/calls/{call_id:path}/recording/{action}", control, methods=["POST"]),
     ]
+
+
+def _reload_endpoint(reload: Reload) -> Endpoint:
+    async def endpoint(_: Request) -> Response:
+        try:
+            return JSONResponse({"restart_needed_for": await reload()})
+        except ReloadRefused as refused:
+            detail = f"the running configuration stays:\n{refused}"
+            return JSONResponse({"detail": detail, "faults": refused.faults}, status_code=422)
+
+    return endpoint
 
 
 def _guarded(endpoint: Endpoint, token: str) -> Endpoint:

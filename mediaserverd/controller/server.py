@@ -21,7 +21,7 @@ from mediaserverd.controller.media_link import MediaState
 from mediaserverd.controller.rules import Rules
 from mediaserverd.controller.settings import ControllerSettings
 from mediaserverd.controller.switchboard import Switchboard
-from mediaserverd.process.role import StartFault
+from mediaserverd.process.role import Reload, StartFault
 from mediaserverd.process.status import StatusServer
 from mediaserverd.process.tls import client_context
 from mediaserverd.process.tokens import read_token
@@ -39,8 +39,10 @@ _FIXED_SIP: Final = ("address", "advertised", "udp_port", "tcp_port", "tls_port"
 class Controller:
     """A ``process.role.Role``."""
 
-    def __init__(self, settings: ControllerSettings) -> None:
+    def __init__(self, settings: ControllerSettings, reload: Reload | None = None) -> None:
+        """``reload`` is what the control API offers; without it there is none."""
         self.settings = settings
+        self._reload = reload
         self._stack = contextlib.AsyncExitStack()  # what was started, to be ended the other way round
         self._draining = False
 
@@ -61,7 +63,7 @@ class Controller:
         self._switchboard = Switchboard(rules, self._locations, self._ledger)
         self._stack.push_async_callback(self._switchboard.stop)
         await self._switchboard.start()
-        routes = control_routes(self._switchboard, token)
+        routes = control_routes(self._switchboard, token, self._reload)
         status = StatusServer(settings.status_address, settings.status_port, self._not_ready, routes)
         await status.start()
         self._stack.push_async_callback(status.stop)

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 
 class StartFault(Exception):
     """A role cannot start. The message is for the administrator: what is wrong, where, and what to do."""
+
+
+class ReloadRefused(Exception):
+    """The new configuration is not used, and the running one stays. ``faults``: each with file and line."""
+
+    def __init__(self, faults: Iterable[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+# Reads and verifies the configuration and puts it in force; what needs a restart is named. Raises ReloadRefused.
+Reload = Callable[[], Awaitable[list[str]]]
 
 
 class Role(Protocol):

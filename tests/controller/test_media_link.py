@@ -41,10 +41,11 @@ class NgPeer:
         async for message in connection:
             assert isinstance(message, str)
             cookie, _, document = message.partition(" ")
-            if not self.silent:
-                await connection.send(f"{cookie} {json.dumps(self.reply(json.loads(document)))}")
+            reply = self.reply(json.loads(document))
+            if reply is not None and not self.silent:
+                await connection.send(f"{cookie} {json.dumps(reply)}")
 
-    def reply(self, command: dict[str, Any]) -> dict[str, Any]:
+    def reply(self, command: dict[str, Any]) -> dict[str, Any] | None:
         match command["command"]:
             case "ping":
                 load = {"sessions": self.sessions, "max-sessions": 10, "draining": self.draining, "cpu-permille": 7}
@@ -82,7 +83,7 @@ class Heard:
 
 
 @asynccontextmanager
-async def _listening(peer: NgPeer, site: Site) -> AsyncIterator[None]:
+async def listening(peer: NgPeer, site: Site) -> AsyncIterator[None]:
     context = server_context(site.server_tls)
     async with serve(
         peer.serve_one, "127.0.0.1", peer.port, ssl=context, process_request=peer.admit,
@@ -99,7 +100,7 @@ def _servers(site: Site, port: int, heard: Heard) -> MediaServers:
 
 async def test_a_server_is_active_once_it_has_told_its_load(site: Site) -> None:
     peer, heard = NgPeer(site), Heard()
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, heard)
         assert servers.states()[0].state is MediaState.NOT_CONNECTED
         servers.start()
@@ -117,7 +118,7 @@ async def test_a_server_is_active_once_it_has_told_its_load(site: Site) -> None:
 
 async def test_a_silent_server_is_lost_within_about_a_second_and_used_again_when_it_is_back(site: Site) -> None:
     peer, heard = NgPeer(site), Heard()
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, heard)
         servers.start()
         await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
@@ -136,7 +137,7 @@ async def test_a_silent_server_is_lost_within_about_a_second_and_used_again_when
 
 async def test_a_broken_connection_is_lost_at_once_and_its_requests_fail(site: Site) -> None:
     peer, heard = NgPeer(site), Heard()
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, heard)
         servers.start()
         await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
@@ -154,7 +155,7 @@ async def test_a_broken_connection_is_lost_at_once_and_its_requests_fail(site: S
 async def test_a_refused_token_is_an_authentication_failure_with_the_file_named(site: Site) -> None:
     peer = NgPeer(site)
     peer.token = "another"
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, Heard())
         servers.start()
         await until(lambda: servers.states()[0].state is MediaState.AUTHENTICATION_FAILURE)
@@ -165,7 +166,7 @@ async def test_a_refused_token_is_an_authentication_failure_with_the_file_named(
 async def test_an_untrusted_certificate_is_an_authentication_failure(site: Site, tmp_path: Path) -> None:
     other = make_site(tmp_path / "other")
     peer = NgPeer(site)
-    async with _listening(peer, other):
+    async with listening(peer, other):
         servers = _servers(site, peer.port, Heard())
         servers.start()
         await until(lambda: servers.states()[0].state is MediaState.AUTHENTICATION_FAILURE)
@@ -176,7 +177,7 @@ async def test_an_untrusted_certificate_is_an_authentication_failure(site: Site,
 async def test_orphans_of_ours_are_ended_at_connect_and_other_peoples_calls_are_left_alone(site: Site) -> None:
     peer = NgPeer(site)
     peer.calls = ["ours-live", "ours-gone", "theirs"]
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, Heard({"ours-live": True, "ours-gone": False}))
         servers.start()
         await until(lambda: bool(peer.deleted))
@@ -187,7 +188,7 @@ async def test_orphans_of_ours_are_ended_at_connect_and_other_peoples_calls_are_
 
 async def test_a_notification_reaches_the_owner(site: Site) -> None:
     peer, heard = NgPeer(site), Heard()
-    async with _listening(peer, site):
+    async with listening(peer, site):
         servers = _servers(site, peer.port, heard)
         servers.start()
         await until(lambda: servers.states()[0].state is MediaState.ACTIVE)

@@ -123,6 +123,9 @@ class Status:
     async def get(self, role: str, path: str) -> httpx.Response:
         return await self._http.get(f"http://127.0.0.1:{self._ports[role]}{path}")
 
+    async def post(self, role: str, path: str, body: Json | None = None) -> httpx.Response:
+        return await self._http.post(f"http://127.0.0.1:{self._ports[role]}{path}", json=body or {}, timeout=10)
+
     async def missing(self, role: str) -> str:
         """Why the role is not ready; empty when it is."""
         try:

@@ -50,3 +50,32 @@ async def test_calls_go_on_during_a_refused_reload_and_a_good_one_is_taken_after
         async with asyncio.timeout(10):
             while len({line["role"] for line in site.told("reloaded")}) < 3:
                 await asyncio.sleep(0.05)
+
+
+async def test_a_reload_by_the_api_tells_file_and_line_and_leaves_rules_and_running_calls_alone(site: Site) -> None:
+    site.daemon.expect("reload_refused")
+    status = site.daemon.status
+    good = site.daemon.config.read_text()
+    rules = site.daemon.config.with_name("rules.yaml")
+    rules.write_text("rules:\n  default:\n    - any\n    - $device\n")
+    try:
+        async with site.call():
+            site.daemon.config.write_text(f"{good}selection_rules: {rules}\n")
+            refused = await status.post("controller", "/control/reload")
+            assert refused.status_code == 422
+            assert refused.json()["faults"] == [f"{rules}:4: rules.default[1]: can never be reached behind any"]
+            rules.write_text("rules:\n  default: [{any: true, when: {called: '+49*'}}, $device]\n")
+            taken = await status.post("controller", "/control/reload")
+            assert (taken.status_code, taken.json()) == (200, {"restart_needed_for": []})
+            [running] = await status.calls()
+        async with site.call():
+            [later] = await status.calls()
+        stories = [
+            (await status.get("controller", f"/control/calls/{each['call_id']}")).json() for each in (running, later)
+        ]
+        first_steps = [story["selections"][0]["steps"][0] for story in stories]
+        assert [step["entry"] for step in first_steps] == ["$device", "any"]
+        assert first_steps[1]["reason"] == "called number is 101"
+    finally:
+        site.daemon.config.write_text(good)
+        assert await site.daemon.command("reload") == "in force\n"
