@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -34,19 +33,13 @@ from mediaserverd.protocol.sasf.shredding import put_keybox
 from mediaserverd.protocol.sasf.verify import Verdict, verify
 from mediaserverd.protocol.sasf.writer import SasfWriter
 from mediaserverd.recorder.settings import Compression
+from mediaserverd.recorder.states import Verification
 
 FINDINGS_KEPT: Final = 50
 COMPRESSED: Final = ".compressed"
 _PIECE_BYTES: Final = 1 << 20
 
 _CODECS: Final[dict[str, Codec]] = {codec: codec for codec in get_args(Codec)}
-
-
-class Verification(StrEnum):
-    VERIFIED = "verified"  # every byte is as a trusted media server left it, and the audio was read
-    UNREAD = "unread"  # the signatures hold; no key that opens the audio is here
-    FAILED = "failed"  # kept as evidence of whatever happened to it
-    NONE = ""  # a file of a format that proves nothing
 
 
 @dataclass(frozen=True, slots=True)

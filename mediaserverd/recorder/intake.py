@@ -17,11 +17,11 @@ from mediaserverd.audio.workshop import Workshop
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAGIC, MAX_OPENING_BYTES, Opening, parse_opening
-from mediaserverd.recorder import metrics
 from mediaserverd.recorder.catalogue.segments import Segment
-from mediaserverd.recorder.examination import Examined, Task, Verification, evidence, examine
+from mediaserverd.recorder.examination import Examined, Task, evidence, examine
 from mediaserverd.recorder.keyfiles import KeyFault, public_pem
 from mediaserverd.recorder.settings import Compression
+from mediaserverd.recorder.states import Verification
 from mediaserverd.recorder.vault import Vault
 
 log = structlog.get_logger()
@@ -111,7 +111,6 @@ def _key_ids(keybox: bytes) -> tuple[str, ...]:
 
 
 def _tell(segment: Segment, examined: Examined, key_ids: tuple[str, ...]) -> None:
-    metrics.VERIFICATIONS.labels(examined.verification).inc()
     named = {"recording_id": segment.recording_id, "segment": segment.number, "media_server": segment.media_server}
     match examined.verification:
         case Verification.FAILED:

@@ -15,12 +15,12 @@ from prometheus_client.registry import Collector
 
 from mediaserverd.recorder.catalogue.tally import Tally
 from mediaserverd.recorder.media_servers import MediaServers
+from mediaserverd.recorder.states import Verification
 
 FETCHED_BYTES = Counter("mediaserverd_recorder_fetched_bytes", "Audio taken into the store")
 FETCH_FAULTS = Counter(
     "mediaserverd_recorder_fetch_faults", "Attempts to fetch that failed and are made again", ["reason"]
 )
-VERIFICATIONS = Counter("mediaserverd_recorder_verifications", "SASF files examined, by what was found", ["outcome"])
 LEDGER_ENTRIES = Counter("mediaserverd_recorder_ledger_entries", "Ledger entries", ["outcome"])
 REFUSED_REQUESTS = Counter(
     "mediaserverd_recorder_refused_requests", "API requests without a valid token or scope", ["status"]
@@ -54,6 +54,15 @@ class CatalogueCollector(Collector):
         yield discarded
         yield _gauge("overdue_segments", "Ended long ago and not stored", tally.overdue_segments)
         yield _gauge("undeleted_segments", "Stored, still on their media server", tally.undeleted_segments)
+        verified = GaugeMetricFamily(
+            "mediaserverd_recorder_verified_segments",
+            "SASF files that are kept, by what was found; no key here opens the unread ones",
+            labels=["verification"],
+        )
+        for verification in (each for each in Verification if each):
+            verified.add_metric([verification], float(tally.verifications.get(verification, 0)))
+        yield verified
+        yield _gauge("degraded_segments", "Kept, and not all that was said can be heard", tally.degraded_segments)
         yield _gauge("store_failing", "1 while the store takes nothing", bool(self._store_fault()))
         usable = GaugeMetricFamily(
             "mediaserverd_recorder_media_server_usable",

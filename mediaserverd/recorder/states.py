@@ -1,4 +1,7 @@
-"""What a recording is, given its segments; and when a failed attempt is made again. Pure: no clock, no database."""
+"""What a recording is, given its segments; what examining it can find; when a failed attempt is made again.
+
+Pure: no clock, no database.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,13 @@ class SegmentState(StrEnum):
     STORED = "stored"
     FAILED = "failed"
     DISCARDED = "discarded"  # there is nothing to fetch; should there be, it is deleted
+
+
+class Verification(StrEnum):
+    VERIFIED = "verified"  # every byte is as a trusted media server left it, and the audio was read
+    UNREAD = "unread"  # the signatures hold; no key that opens the audio is here
+    FAILED = "failed"  # kept as evidence of whatever happened to it
+    NONE = ""  # a file of a format that proves nothing
 
 
 class Reason(StrEnum):

@@ -87,6 +87,14 @@ class Site:
     async def reconciliation(self) -> dict[str, Any]:
         return dict((await self.api.get("/api/v1/reconciliation")).json())
 
+    async def metrics(self) -> dict[str, float]:
+        """Samples of /metrics that are of recordings, by name and labels as written."""
+        assert self.recorder is not None
+        async with httpx.AsyncClient() as client:
+            text = (await client.get(f"http://127.0.0.1:{self.recorder.status_port}/metrics")).text
+        lines = [line.rsplit(" ", 1) for line in text.splitlines()]
+        return {name: float(value) for name, value in lines if name.startswith(("recordings", "mediaserverd_recorder"))}
+
     def stored_files(self) -> list[Path]:
         return [path for path in self.store.rglob("*") if path.is_file()]
 

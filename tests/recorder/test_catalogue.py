@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, create_engine, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateTable
@@ -17,9 +19,11 @@ from sqlalchemy.schema import CreateTable
 from mediaserverd.process.role import StartFault
 from mediaserverd.recorder.catalogue import recordings as catalogue
 from mediaserverd.recorder.catalogue import segments as life
+from mediaserverd.recorder.catalogue import tables
 from mediaserverd.recorder.catalogue.database import Database, open_engine
 from mediaserverd.recorder.catalogue.recordings import Filter, Position
 from mediaserverd.recorder.catalogue.tables import ledger_positions, metadata
+from mediaserverd.recorder.catalogue.tally import count
 from mediaserverd.recorder.tokens import create_token, list_tokens
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
@@ -39,6 +43,63 @@ def test_a_second_start_finds_the_schema_up_to_date(tmp_path: Path) -> None:
     create_token(url(tmp_path), "first", ["admin"])
     create_token(url(tmp_path), "second", ["admin"])
     assert [token.name for token in list_tokens(url(tmp_path))] == ["first", "second"]
+
+
+# What a recorder of the first schema had: stored, on its way, failed. The column names are those of then.
+OLD_RECORDING = {
+    "id": "ab" * 16,
+    "kind": "policy",
+    "state": "partial",
+    "announced": True,
+    "started_at": "2026-01-02 03:04:05.678000",
+    "calling_number": "101",
+}
+OLD_SEGMENTS = (
+    {"number": 1, "state": "stored", "size": 4711, "sha256": "ab" * 32, "quality": '{"degraded": true, "sides": []}'},
+    {"number": 2, "state": "stored", "size": 815, "sha256": "cd" * 32, "quality": None},
+    {"number": 3, "state": "fetching", "size": 99, "sha256": "ef" * 32, "quality": '{"degraded": false}'},
+    {"number": 4, "state": "failed", "size": None, "sha256": "", "quality": None},
+)
+
+
+def test_recordings_of_the_first_schema_are_what_they_were_and_can_be_counted(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "catalogue.sqlite"
+    path.parent.mkdir()
+    engine = create_engine(url(tmp_path))
+    with engine.begin() as connection:
+        _upgrade(connection, "0001")
+        _insert(connection, "recordings", OLD_RECORDING)
+        for segment in OLD_SEGMENTS:
+            _insert(connection, "segments", {"recording_id": "ab" * 16, "attempts": 0, "file": "a.wav", **segment})
+    with open_engine(url(tmp_path)).connect() as connection:
+        row = catalogue.find_recording(connection, "ab" * 16)
+        assert row is not None
+        assert (row["state"], row["calling_number"], row["started_at"]) == ("partial", "101", NOW)
+        kept = catalogue.segments_of(connection, "ab" * 16)
+        assert [(each["format"], each["stored_size"], each["stored_sha256"]) for each in kept] == [
+            ("wav", 4711, "ab" * 32), ("wav", 815, "cd" * 32), ("", None, ""), ("", None, "")
+        ]  # fmt: skip
+        assert [each["degraded"] for each in kept] == [True, None, False, None]
+        assert [(each["encrypted"], each["verification"]) for each in kept] == [(False, "")] * 4
+        tally = count(connection, NOW)
+        assert (tally.expected, tally.degraded_segments, tally.verifications) == (1, 1, {})
+        assert MigrationContext.configure(connection).get_current_revision() == "0003"
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(tables.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _insert(connection: Connection, table: str, values: dict[str, object]) -> None:
+    """Texts that must be there and are not named are empty."""
+    described = connection.exec_driver_sql(f"PRAGMA table_info({table})").all()
+    blank = {name: "" for _, name, kind, required, *_ in described if required and kind.startswith(("TEXT", "VARCHAR"))}
+    row = {**blank, **values}
+    columns, places = ", ".join(row), ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({columns}) VALUES ({places})"), row)
 
 
 def test_every_table_can_be_made_in_postgresql() -> None:

@@ -6,19 +6,8 @@ import asyncio
 import secrets
 from pathlib import Path
 
-import httpx
-
 from tests.recorder.media_server import entry, whole_call
 from tests.recorder.site import Site, run_site, until_true
-
-
-async def metrics(site: Site) -> dict[str, float]:
-    """Samples of /metrics that carry recordings, by name and labels as written."""
-    assert site.recorder is not None
-    async with httpx.AsyncClient() as client:
-        text = (await client.get(f"http://127.0.0.1:{site.recorder.status_port}/metrics")).text
-    lines = [line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("recordings_")]
-    return {name: float(value) for name, value in lines}
 
 
 async def test_a_file_that_no_ledger_announced_is_taken_in_after_a_grace(site: Site) -> None:
@@ -165,7 +154,7 @@ async def test_expected_is_stored_plus_failed_plus_pending_also_after_a_restart(
     seen = await site.reconciliation()
     assert (seen["expected"], seen["stored"], seen["failed"], seen["pending"]) == (5, 3, 1, 1)
     assert seen["failed_by_reason"] == {"disk-full": 1}
-    shown = await metrics(site)
+    shown = await site.metrics()
     assert shown["recordings_expected_total"] == 5
     assert shown["recordings_stored_total"] == 3
     assert shown['recordings_failed_total{reason="disk-full"}'] == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,24 @@ async def test_a_recording_for_other_keys_is_stored_and_told_as_unread(pen: Pen,
     segment = await stored(pen, pen.add(recording_id="ab" * 16, content=content))
     assert (segment["verification"], segment["key_ids"]) == ("unread", list(elsewhere.recipients()))
     assert "the audio was not looked at" in segment["verification_findings"][0]
+
+
+async def test_what_was_found_in_files_is_counted_also_after_a_restart(pen: Pen, tmp_path: Path) -> None:
+    elsewhere = Vault.open(tmp_path / "elsewhere" / "keys", None)
+    unread = sasf("ab" * 16, pen.signer, list(elsewhere.recipients().values()))
+    files = [pen.add(), pen.add(recording_id="ab" * 16, content=unread, quality=None), pen.add(spoil_at=9000)]
+    for number, file in enumerate(files):
+        await stored(pen, file, 10 * number + 1)
+    await pen.site.stop()
+    await pen.site.start()
+    seen = await pen.site.reconciliation()
+    assert seen["segments_by_verification"] == {"verified": 1, "unread": 1, "failed": 1}
+    assert seen["degraded_segments"] == 1
+    while (shown := await pen.site.metrics())["recordings_stored_total"] != 3:
+        await asyncio.sleep(0.1)  # the counts follow the catalogue at a distance
+    for verification in ("verified", "unread", "failed"):
+        assert shown[f'mediaserverd_recorder_verified_segments{{verification="{verification}"}}'] == 1
+    assert shown["mediaserverd_recorder_degraded_segments"] == 1
 
 
 SPOKEN = {

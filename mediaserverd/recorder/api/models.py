@@ -127,6 +127,8 @@ class Reconciliation(BaseModel):
     segments_by_state: dict[str, int]
     overdue_segments: int = Field(description="Ended for longer than it should take to store them.")
     undeleted_segments: int = Field(description="Stored, and not yet deleted on their media server.")
+    segments_by_verification: dict[str, int] = Field(description="Of those kept; `failed` ones are evidence.")
+    degraded_segments: int = Field(description="Kept, and not all that was said can be heard.")
     media_servers: list[MediaServerStatus]
 
 

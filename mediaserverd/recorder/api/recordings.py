@@ -116,6 +116,8 @@ class RecordingRoutes:
                 segments_by_state=dict(tally.segments),
                 overdue_segments=tally.overdue_segments,
                 undeleted_segments=tally.undeleted_segments,
+                segments_by_verification=dict(tally.verifications),
+                degraded_segments=tally.degraded_segments,
                 media_servers=self._servers(),
             )
 

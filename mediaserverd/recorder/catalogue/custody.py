@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
-from mediaserverd.recorder.catalogue.segments import Segment
+from mediaserverd.recorder.catalogue.segments import Segment, degraded
 from mediaserverd.recorder.catalogue.tables import keyboxes, segments
 from mediaserverd.recorder.catalogue.unannounced import complete
 
@@ -33,7 +33,12 @@ class Custody:
 def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, now: datetime) -> None:
     """Before the object is put into the store: an object without this row could never be opened."""
     examined = admitted.examined
-    told = {"quality": examined.quality, "duration_ms": examined.duration_ms, "ended_at": examined.ended_at}
+    told = {
+        "quality": examined.quality,
+        "degraded": degraded(examined.quality),
+        "duration_ms": examined.duration_ms,
+        "ended_at": examined.ended_at,
+    }
     connection.execute(
         update(segments)
         .where(_is(segment.recording_id, segment.number))

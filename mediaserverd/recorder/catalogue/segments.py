@@ -7,7 +7,7 @@ with a segment (fetch it, delete it at its source); null means nothing is. Decis
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -144,6 +144,7 @@ def begin_fetch(connection: Connection, segment: Segment, report: Report, store_
         "sha256": report.sha256,
         "media_type": report.media_type,
         "quality": report.quality or None,
+        "degraded": degraded(report.quality),
         "started_at": report.started_at,
         "ended_at": report.ended_at,
         "duration_ms": report.duration_ms,
@@ -154,6 +155,11 @@ def begin_fetch(connection: Connection, segment: Segment, report: Report, store_
     if segment.state is not SegmentState.FETCHING:
         add_event(connection, *segment.key, "fetching", now, actor=segment.media_server)
     refresh_recording(connection, segment.recording_id, now)
+
+
+def degraded(quality: Mapping[str, Any] | None) -> bool | None:
+    """None: nobody could tell."""
+    return bool(quality.get("degraded")) if quality else None
 
 
 def mark_stored(connection: Connection, segment: Segment, reason: str, now: datetime) -> None:

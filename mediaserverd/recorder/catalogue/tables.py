@@ -110,6 +110,7 @@ segments = Table(
     Column("size", BigInteger),
     Column("sha256", String(64), nullable=False, default=""),
     Column("quality", JSON(none_as_null=True)),
+    Column("degraded", Boolean),  # as ``quality`` says; null where it is not known
     Column("store_key", Text, nullable=False, default=""),
     Column("attempts", Integer, nullable=False, default=0),
     Column("next_attempt_at", Instant),  # null: nothing is to be done
@@ -128,7 +129,7 @@ segments = Table(
     Column("verification_findings", JSON(none_as_null=True)),
     Index(None, "next_attempt_at"),
     Index(None, "state", "media_server"),
-    Index(None, "verification"),
+    Index(None, "purged_at", "verification", "degraded"),  # all that the counts need
 )
 
 # The wrapped keys of encrypted files, which are nowhere else: to delete a row here is to destroy a recording.

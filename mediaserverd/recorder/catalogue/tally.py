@@ -29,6 +29,8 @@ class Tally:
     segments: Mapping[str, int] = field(default_factory=dict)  # by state
     overdue_segments: int = 0  # ended for longer than a recording should take to be stored
     undeleted_segments: int = 0  # stored here, still on their media server
+    verifications: Mapping[str, int] = field(default_factory=dict)  # of segments that are kept, by what was found
+    degraded_segments: int = 0  # kept, and not all that was said can be heard
 
 
 def count(connection: Connection, overdue_since: datetime) -> Tally:
@@ -50,6 +52,7 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
             failed[reason] += number
         else:
             stored += number
+    verifications, degraded = _judged(connection)
     return Tally(
         expected=states.total(),
         stored=stored,
@@ -60,6 +63,8 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
         segments=_segments(connection),
         overdue_segments=_overdue(connection, overdue_since),
         undeleted_segments=_undeleted(connection),
+        verifications=verifications,
+        degraded_segments=degraded,
     )
 
 
@@ -78,3 +83,15 @@ def _overdue(connection: Connection, since: datetime) -> int:
 def _undeleted(connection: Connection) -> int:
     query = select(func.count()).where(segments.c.state == SegmentState.STORED, segments.c.next_attempt_at.is_not(None))
     return int(connection.execute(query).scalar_one())
+
+
+def _judged(connection: Connection) -> tuple[dict[str, int], int]:
+    judged = (segments.c.verification, segments.c.degraded)
+    query = select(*judged, func.count()).where(segments.c.purged_at.is_(None)).group_by(*judged)
+    verifications: Counter[str] = Counter()
+    degraded_segments = 0
+    for verification, degraded, number in connection.execute(query):
+        degraded_segments += number if degraded else 0
+        if verification:  # others are not examined yet, or of a format that proves nothing
+            verifications[verification] += number
+    return dict(verifications), degraded_segments
