@@ -11,6 +11,7 @@ ONCE   ?= 0
 # Debian packages, by what they are needed for.
 APT_BUILD := g++ make git pkg-config python3-venv python3-dev zlib1g-dev libssl-dev libopus-dev libspandsp-dev
 APT_TEST  := systemd sip-tester baresip-core espeak-ng clang-format clang-tidy clang libclang-rt-14-dev iproute2
+APT_PEERS := kamailio rtpengine-daemon
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint bench fuzz setup setup-test engine clean
@@ -27,6 +28,7 @@ $(VENV)/.apt-build:
 
 $(VENV)/.apt-test:
 	@scripts/apt-install "SIP test clients and linters" $(APT_TEST)
+	@DORMANT=1 scripts/apt-install "SIP servers to test against" $(APT_PEERS)
 	@mkdir -p $(VENV) && touch $@
 
 $(BIN)/python: | $(VENV)/.apt-build

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any, TypeAlias
 
+from mediaserverd.protocol import ng_flags
+
 Value: TypeAlias = "int | str | list[Value] | dict[str, Value]"
 
 SUBPROTOCOL = "ng.rtpengine.com"  # of the WebSocket door
@@ -301,28 +303,26 @@ def _flag_list(value: Value) -> list[str]:
 
 
 def _take_flag_string(written: str, fields: dict[str, Value]) -> set[str]:
-    """``rtpp-flags``: one string of words, ``key=value`` and ``key=[a b]``. Keys that the message has itself win."""
+    """What ``rtpp-flags`` says. Keys that the message has itself win; one that comes again makes a list."""
     flags: set[str] = set()
-    words = iter(written.split())
-    for word in words:
-        key, equals, value = word.partition("=")
-        if equals and value.startswith("["):
-            items = [value[1:]]
-            while not items[-1].endswith("]") and (following := next(words, None)) is not None:
-                items.append(following)
-            items[-1] = items[-1].removesuffix("]")
-            fields.setdefault(normal(key), [item for item in items if item])
-        elif equals:
-            fields.setdefault(normal(key), value)
-        elif normal(word).startswith("replace-"):
-            replace = fields.setdefault("replace", [])
-            if isinstance(replace, list):
-                replace.append(normal(word).removeprefix("replace-"))
-        elif "RTP/" in word.upper():
-            fields.setdefault("transport-protocol", word)
+    said: dict[str, Value] = {}
+    for key, value in ng_flags.items_of(written):
+        name = normal(key)
+        if value is not None:
+            said[name] = [*_as_list(said[name]), *_as_list(value)] if name in said else value  # direction=a direction=b
+        elif name.startswith("replace-"):
+            said["replace"] = [*_as_list(said.get("replace", [])), name.removeprefix("replace-")]
+        elif "RTP/" in key.upper():
+            said["transport-protocol"] = key
         else:
-            flags.add(normal(word))
+            flags.add(name)
+    for name, value in said.items():
+        fields.setdefault(name, value)
     return flags
+
+
+def _as_list(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else [value]
 
 
 # --- replies

@@ -26,7 +26,7 @@ def _faults(file: Path) -> list[str]:
     return [str(fault).replace(f"{file.parent}/", "") for fault in caught.value.faults]
 
 
-@pytest.mark.parametrize("name", ["minimal.yaml", "full.yaml"])
+@pytest.mark.parametrize("name", ["minimal.yaml", "full.yaml", "media-alone.yaml"])
 def test_every_example_configuration_is_valid(name: str) -> None:
     load_config(ROOT / "config" / name)
 

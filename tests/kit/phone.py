@@ -100,6 +100,10 @@ class Call:
             self.remote = self.sound.connect(response.body)
         return response
 
+    async def inform(self, *headers: tuple[str, str]) -> Response:
+        """An INFO with these headers and no body."""
+        return await self._ask("INFO", b"", headers)
+
     async def hold(self) -> None:
         self.voice.mute()
         await self.renegotiate("sendonly")
@@ -161,8 +165,8 @@ class Call:
             if not waiting.done():
                 waiting.set_exception(Refused(0, "the call ended"))
 
-    async def _ask(self, method: str, body: bytes) -> Response:
-        self.session.request(method, self._phone.now, body=body)
+    async def _ask(self, method: str, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+        self.session.request(method, self._phone.now, headers=headers, body=body)
         answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         self._replies[method] = answer
         self._phone.settle()

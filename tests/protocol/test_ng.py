@@ -132,6 +132,33 @@ def test_a_flag_string_is_taken_apart() -> None:
     assert request.flags == {"trust-address"}
 
 
+@pytest.mark.parametrize(
+    ("written", "fields", "flags"),
+    [
+        (
+            "codec=[transcode=[PCMA PCMU] strip=[EVS]] on",
+            {"codec": {"transcode": ["PCMA", "PCMU"], "strip": ["EVS"]}},
+            {"on"},
+        ),
+        ("direction=priv direction=pub", {"direction": ["priv", "pub"]}, set()),
+        (
+            "sdp-attr=[audio=[add=[a b]]] replace=[ origin ]",
+            {"sdp-attr": {"audio": {"add": ["a", "b"]}}, "replace": ["origin"]},
+            set(),
+        ),
+        ("received-from=[IP4 [ x ]] sip-code=200", {"received-from": ["IP4", ["x"]], "sip-code": "200"}, set()),
+        ("record-call=on metadata=case:4711|by:me", {"record-call": "on", "metadata": "case:4711|by:me"}, set()),
+        ("rtcp-mux=[offer ] ] a] [b", {"rtcp-mux": ["offer"], "": ["b"]}, {"a"}),
+        ("=x " + "a=[" * 20, {"": "x", "a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": []}}}}}}}}, set()),
+    ],
+)
+def test_a_flag_string_may_have_brackets_in_brackets_and_broken_ones_are_taken_as_far_as_they_go(
+    written: str, fields: dict[str, Value], flags: set[str]
+) -> None:
+    request = ng.request_of(Message("c", {"command": "offer", "rtpp-flags": written}))
+    assert (dict(request.fields), set(request.flags)) == (fields, flags)
+
+
 def test_load_limit_is_only_said_to_those_who_know_it() -> None:
     modern = ng.request_of(Message("c", {"command": "offer", "supports": ["load limit"]}))
     old = ng.request_of(Message("c", {"command": "offer"}))
