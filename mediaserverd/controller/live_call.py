@@ -7,6 +7,7 @@ responsible for what should happen (``call.b2bua``), nor for how sessions speak 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -31,7 +32,7 @@ from mediaserverd.controller.leg_events import SessionEvent, call_events, has_ro
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_link import MediaFault
 from mediaserverd.controller.media_servers import MediaServers
-from mediaserverd.controller.ng_commands import Wish, ng_command
+from mediaserverd.controller.ng_commands import Wish, fault_of, file_of, ng_command, undo_recording
 from mediaserverd.controller.selecting import MAX_CHOICES
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
@@ -352,11 +353,11 @@ class LiveCall:
         self._doors.spawn(self, self._ask(wish))
 
     async def _ask(self, wish: Wish) -> None:
-        fault, silent, reply = "", False, {}
+        fault, silent = "", False
+        reply: dict[str, Any] = {}
         try:
             reply = await self._doors.media.request(wish.server, ng_command(self.id, wish))
-            if reply.get("result") != "ok":
-                fault = str(reply.get("error-reason") or reply.get("message") or reply.get("result"))
+            fault = fault_of(wish, reply)
         except MediaFault as failed:
             fault, silent = str(failed), True
         match wish:
@@ -365,11 +366,11 @@ class LiveCall:
             case do.MediaDelete():
                 log.debug("media_delete_unanswered", call_id=self.id, reason=fault)  # done when the link is back
             case do.StartRecording() if fault:
+                if reply.get("result") == "ok":
+                    self._doors.spawn(self, self._undo_recording(wish.server))
                 self.feed(on.RecordingRefused(wish.recording_id, wish.segment, fault))
             case do.StartRecording():
-                made = reply.get("recording") or {}
-                file, uri = str(made.get("file", "")), str(made.get("uri", ""))
-                self.feed(on.RecordingStarted(wish.recording_id, wish.segment, file, uri))
+                self.feed(on.RecordingStarted(wish.recording_id, wish.segment, *file_of(reply)))
             case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
                 self.feed(on.ChangeFailed(wish.change, fault) if fault else on.ChangeDone(wish.change))
             case do.RecordEvent():
@@ -380,9 +381,13 @@ class LiveCall:
                 self.feed(on.MediaFailed(wish.request, fault, silent=silent))
             case do.MediaOffer() | do.MediaAnswer():
                 self.choices[-1].tried(wish.server)
-                self.feed(on.MediaReplied(wish.request, str(reply.get("sdp", "")).encode()))
+                self.feed(on.MediaReplied(wish.request, reply["sdp"].encode("utf-8", "replace")))
             case _:
                 assert_never(wish)
+
+    async def _undo_recording(self, server: str) -> None:
+        with contextlib.suppress(MediaFault):
+            await self._doors.media.request(server, undo_recording(self.id))
 
     async def _write_and_go_on(self, entry: LedgerEntry) -> None:
         try:

@@ -1,7 +1,11 @@
-"""A call's wishes towards a media server, as ng commands (docs/wire.md 1). Not responsible for sending them."""
+"""A call's wishes towards a media server, as ng commands, and what its replies mean (docs/wire.md 1).
+
+Not responsible for sending them. Others than ours (rtpengine) relay well, but say ``ok`` to more than they do.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 from mediaserverd.call.commands import (
@@ -33,6 +37,31 @@ def ng_command(call_id: str, wish: Wish) -> dict[str, Any]:
     return {"call-id": call_id, **_command(wish)}
 
 
+def fault_of(wish: Wish, reply: Mapping[str, Any]) -> str:
+    """Why the media server did not do it; empty if it did."""
+    if reply.get("result") != "ok":
+        return str(
+            reply.get("error-reason") or reply.get("message") or reply.get("result") or "a reply without a result"
+        )
+    match wish:
+        case MediaOffer() | MediaAnswer() if not isinstance(reply.get("sdp"), str):
+            return "a reply without a description"
+        case StartRecording() if not all(file_of(reply)):
+            return "this media server cannot record: it named no file to fetch"
+    return ""
+
+
+def file_of(reply: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and URI of the recording that was begun."""
+    made = reply.get("recording")
+    return (str(made.get("file", "")), str(made.get("uri", ""))) if isinstance(made, Mapping) else ("", "")
+
+
+def undo_recording(call_id: str) -> dict[str, Any]:
+    """For a server that may have begun to record in a way of its own, where nobody would fetch it."""
+    return {"command": "stop recording", "call-id": call_id, "flags": ["discard-recording"]}
+
+
 def _command(wish: Wish) -> dict[str, Any]:
     match wish:
         case MediaOffer():
@@ -41,7 +70,8 @@ def _command(wish: Wish) -> dict[str, Any]:
             tags = {"from-tag": wish.side.other.value, "to-tag": wish.side.value}
             return {"command": "answer", **tags, **_description(wish)}
         case MediaDelete():
-            return {"command": "delete", **({"flags": ["discard-recording"]} if wish.discard else {})}
+            discard = {"flags": ["discard-recording"]} if wish.discard else {}
+            return {"command": "delete", "delete-delay": 0, **discard}  # an rtpengine would keep the ports for 30 s
         case StartRecording():
             return {"command": "start recording", **_recording(wish)}
         case StopRecording():

@@ -1,0 +1,65 @@
+"""Our controller and Debian's rtpengine-daemon, a relay that we did not write: calls go through it, unrecorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mediaserverd.controller.server import Controller
+from tests.controller.site import Site, controller_settings
+from tests.controller.test_ledger import ListeningRecorder
+from tests.controller.waiting import until
+from tests.e2e.crowd import converse
+from tests.kit.account import Account
+from tests.kit.judge import judge
+from tests.kit.phone import Phone
+from tests.kit.rtpengine import Rtpengine
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@asynccontextmanager
+async def controller_with(site: Site, port: int) -> AsyncIterator[ListeningRecorder]:
+    """A controller whose only media server listens on ``port``; gives what its ledger is told."""
+    recorder = ListeningRecorder(site, 8443, controller="ctl")
+    await recorder.server.start()
+    relay = {"name": "relay", "url": f"wss://localhost:{port}/", "token_file": site.token_file("ng")}
+    controller = Controller(controller_settings(site, media_servers=[relay]))
+    await controller.start()
+    try:
+        await until(lambda: not controller._not_ready())
+        yield recorder
+    finally:
+        await controller.stop()
+        await recorder.server.stop()
+
+
+async def test_a_call_goes_through_an_rtpengine_with_holds_and_that_it_is_not_recorded_is_told_with_the_reason(
+    site: Site, tmp_path: Path
+) -> None:
+    async with (
+        await Rtpengine.start(tmp_path / "relay", site.server_tls, 9443) as relay,
+        controller_with(site, 9443) as recorder,
+        await Phone.open(Account("alice", "127.0.0.1", 5060, "secret")) as alice,
+        await Phone.open(Account("bob", "127.0.0.1", 5060, "secret")) as bob,
+    ):
+        await alice.register()
+        await bob.register()
+        made = await converse(alice, bob, "102", 5)
+        await asyncio.sleep(1.6)
+        for call in (made.called, made.caller):
+            for direction in ("sendonly", "sendrecv"):
+                await call.renegotiate(direction)
+                await asyncio.sleep(0.2)
+        await asyncio.sleep(1.6)
+        await made.caller.hang_up()
+        for said, ear in ((made.caller_says, made.called.voice.ear), (made.called_says, made.caller.voice.ear)):
+            assert judge(said, ear.samples()).faults(seconds=3) == []
+        await until(lambda: [entry["event"] for entry in recorder.entries] == ["expected", "failed"])
+        assert recorder.entries[1]["reason"] == "this media server cannot record: it named no file to fetch"
+        assert "stop recording" in relay.output(), "it may record in a way of its own"
+        assert "in 30 seconds" not in relay.output(), "its ports are free at once"
