@@ -191,10 +191,11 @@ class SasfReader:
         """The first chunk, and those whose records may lie between these times. None if any is not in its place."""
         first = chunk = chunk_at(self.view, self._indexed(start_ms))
         found: list[Chunk] = []
-        while chunk is not None and chunk.time_ms < end_ms and chunk.kind != Kind.SEAL:
+        # One more than needed at both ends: a packet may have been overtaken on its way to the file.
+        while chunk is not None and chunk.kind != Kind.SEAL and not (found and found[-1].time_ms >= end_ms):
             if chunk.kind == Kind.RECORDS:
                 if chunk.time_ms <= start_ms:
-                    del found[:-1]  # one more than needed: a packet may have been overtaken on its way to the file
+                    del found[:-1]
                 found.append(chunk)
             following = chunk_at(self.view, chunk.end)
             if following is None and chunk.end != len(self.view):
