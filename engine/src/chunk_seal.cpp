@@ -34,7 +34,7 @@ ChunkSeal::ChunkSeal(Bytes head, const std::optional<Secret>& key, const Secret&
     require(signing_key_ != nullptr, "the signing key");
     require(running_ && scratch_ && sha256() != nullptr && EVP_DigestInit_ex2(running_.get(), sha256(), nullptr) == 1,
             "SHA-256");
-    require(hash(head.first(head.size() - kSignatureSize), file_) && absorb(head), "SHA-256");
+    require(hash(head.first(head.size() - kSignatureSize), file_) && extend(head), "SHA-256");
     if (!key) return;
     cipher_.reset(EVP_CIPHER_CTX_new());
     require(cipher_ && aes_256_gcm() != nullptr &&
@@ -52,17 +52,18 @@ bool ChunkSeal::encrypt(std::uint32_t number, Bytes header, std::span<std::uint8
            EVP_EncryptUpdate(context, nullptr, &written, header.data(), static_cast<int>(header.size())) == 1 &&
            EVP_EncryptUpdate(context, body.data(), &written, body.data(), static_cast<int>(body.size())) == 1 &&
            EVP_EncryptFinal_ex(context, body.data() + body.size(), &written) == 1 &&
-           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, static_cast<int>(tag.size()), tag.data()) == 1;
+           EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, static_cast<int>(tag.size()), tag.data()) == 1 &&
+           extend(header) && extend(body) && extend(tag);
 }
 
 bool ChunkSeal::tag_clear(Bytes header, Bytes body, Tag& tag) noexcept {
     Hash whole;
     if (!hash({file_, header, body}, whole.data())) return false;
     std::copy_n(whole.begin(), tag.size(), tag.begin());
-    return true;
+    return is_encrypting() ? extend(header) && extend(body) && extend(tag) : extend(whole);
 }
 
-bool ChunkSeal::absorb(Bytes octets) noexcept {
+bool ChunkSeal::extend(Bytes octets) noexcept {
     return EVP_DigestUpdate(running_.get(), octets.data(), octets.size()) == 1;
 }
 

@@ -33,12 +33,10 @@ class ChunkSeal {
 
     bool is_encrypting() const noexcept { return cipher_ != nullptr; }
 
-    // Encrypts the body in place. `header` is that of the chunk.
+    // Make the tag of the next chunk of the file, and take the chunk into R. `header` is that of the chunk; `encrypt`
+    // does so in place.
     bool encrypt(std::uint32_t number, Bytes header, std::span<std::uint8_t> body, Tag& tag) noexcept;
     bool tag_clear(Bytes header, Bytes body, Tag& tag) noexcept;
-
-    // Takes what goes into the file into R.
-    bool absorb(Bytes octets) noexcept;
 
     // Over `label`, H, `header` and R as it stands, and `tail` (what a SEAL has more).
     bool sign(std::string_view label, Bytes header, Bytes tail, Signature& signature) noexcept;
@@ -58,6 +56,7 @@ class ChunkSeal {
     using PrivateKey = std::unique_ptr<EVP_PKEY, Free<EVP_PKEY_free>>;
 
     bool hash(std::initializer_list<Bytes> parts, std::uint8_t* result) noexcept;
+    bool extend(Bytes octets) noexcept;  // R
 
     Digest running_;  // R
     Digest scratch_;

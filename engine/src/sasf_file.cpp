@@ -100,11 +100,7 @@ void SasfFile::close_due(Time now) {
 
 void SasfFile::close_chunk() {
     if (error_ != 0 || open_.size() == kHeaderSize) return;
-    if (records_ < kMaxIndexed) {
-        append_little_endian(index_, number_);
-        append_little_endian(index_, milliseconds_of(opened_));
-        append_little_endian(index_, end());
-    }
+    index_.add(number_, milliseconds_of(opened_), end());
     const std::uint32_t number = number_;
     const std::span<std::uint8_t> body = std::span(open_).subspan(kHeaderSize);
     const Header header = make_header(ChunkType::kRecords, body.size(), milliseconds_of(opened_));
@@ -112,8 +108,8 @@ void SasfFile::close_chunk() {
     ChunkSeal::Tag tag;
     const bool is_sealed =
         seal_.is_encrypting() ? seal_.encrypt(number, header, body, tag) : seal_.tag_clear(header, body, tag);
+    if (!is_sealed) return give_up(ENOMEM);
     open_.insert(open_.end(), tag.begin(), tag.end());
-    if (!is_sealed || !seal_.absorb(open_)) return give_up(ENOMEM);
     pending_.insert(pending_.end(), open_.begin(), open_.end());
     open_.resize(kHeaderSize);
     coder_.start_chunk();
@@ -143,9 +139,8 @@ void SasfFile::add_checkpoint(FileTime now) {
 }
 
 std::uint64_t SasfFile::add_index(std::uint32_t time_ms) {
-    if (records_ > kMaxIndexed) return 0;
     const std::uint64_t at = end();
-    add_clear_chunk(make_header(ChunkType::kIndex, index_.size(), time_ms), index_);
+    add_clear_chunk(make_header(ChunkType::kIndex, index_.octets().size(), time_ms), index_.octets());
     return at;
 }
 
@@ -176,12 +171,10 @@ SasfFile::Header SasfFile::make_header(ChunkType type, std::size_t body, std::ui
 
 void SasfFile::add_clear_chunk(const Header& header, Bytes body) {
     ChunkSeal::Tag tag;
-    const std::size_t start = pending_.size();
     if (error_ != 0 || !seal_.tag_clear(header, body, tag)) return give_up(ENOMEM);
     for (const Bytes part : {Bytes(header), body, Bytes(tag)}) {
         pending_.insert(pending_.end(), part.begin(), part.end());
     }
-    if (!seal_.absorb(Bytes(pending_).subspan(start))) give_up(ENOMEM);
 }
 
 void SasfFile::write_out() noexcept {

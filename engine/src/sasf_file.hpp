@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "chunk_index.hpp"
 #include "chunk_seal.hpp"
 #include "record_coder.hpp"
 #include "secret.hpp"
@@ -29,8 +30,7 @@ struct Opening {
 // have to be found again. Nothing here forces data to the disk; see Flusher.
 //
 // Limits: a chunk spans kMaxChunk of time at most and is closed once it has kMaxChunkOctets. Checkpoints come behind
-// kChunksPerCheckpoint chunks, or kMaxUnsigned after the first. A record's own octets are at most kMaxRecord. A file of
-// more than kMaxIndexed chunks (seven hours) has no index, for it would not fit a chunk.
+// kChunksPerCheckpoint chunks, or kMaxUnsigned after the first. A record's own octets are at most kMaxRecord.
 class SasfFile {
   public:
     static constexpr std::chrono::milliseconds kMaxChunk{400};
@@ -38,7 +38,6 @@ class SasfFile {
     static constexpr std::size_t kMaxChunkOctets = 64 << 10;
     static constexpr std::size_t kMaxRecord = 64 << 10;
     static constexpr unsigned kChunksPerCheckpoint = 5;  // 2 s
-    static constexpr std::size_t kMaxIndexed = 65536;
 
     // Creates the file, which must not exist, with the record META in its first chunk. Throws std::system_error and
     // leaves no file behind. `zero`: time 0, which is the header's created_ns on the engine's clock.
@@ -83,7 +82,7 @@ class SasfFile {
     RecordCoder coder_;
     std::vector<std::uint8_t> open_;     // the open chunk: room for its header, then the body
     std::vector<std::uint8_t> pending_;  // closed chunks on their way to the file
-    std::vector<std::uint8_t> index_;
+    ChunkIndex index_;
     FileTime opened_{};          // of the first record in the open chunk
     FileTime latest_{};          // of the last record
     FileTime unsigned_since_{};  // of the first chunk behind the last checkpoint

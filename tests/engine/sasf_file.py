@@ -104,7 +104,7 @@ def read(path: Path, key: bytes | None = None) -> SasfFile:
             assert hashlib.sha256(file_hash + frame + body).digest()[:16] == tag
         file.chunks.append(Chunk(kind, at, time_ms, records(body) if kind == RECORDS else []))
         judge(file, kind, body, file_hash + frame + running.digest())
-        running.update(data[at:end])
+        running.update(hashlib.sha256(file_hash + frame + body).digest() if key is None else data[at:end])
         at = end
     if file.seal is not None:
         assert data[at:] == struct.pack("<Q8s", file.chunks[-1].offset, b"SASFEND\n")

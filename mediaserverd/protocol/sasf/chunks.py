@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mediaserverd.protocol.sasf.faults import SasfError, json_object
-from mediaserverd.protocol.sasf.opening import SIGNATURE_BYTES
+from mediaserverd.protocol.sasf.opening import SIGNATURE_BYTES, Opening
 
 CHUNK_MAGIC: Final = 0xC5A5
 CHUNK_HEADER: Final = struct.Struct("<HBBIII")
@@ -103,10 +103,34 @@ class Cipher:
         return True
 
     def _clear_tag(self, header: bytes | memoryview, body: bytes | memoryview) -> bytes:
-        tag = hashlib.sha256(self.digest)
-        tag.update(header)
-        tag.update(body)
-        return tag.digest()[:TAG_BYTES]
+        return _print(self.digest, header, body)[:TAG_BYTES]
+
+
+class Before:
+    """R, which CHECKPOINT and SEAL sign: what the file is before them.
+
+    In clear it takes of each chunk the hash that the tag is the beginning of, else every byte.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self._hash = hashlib.sha256(opening.head)
+        self._digest = opening.digest
+        self._every_byte = opening.header.encrypted
+
+    def take(self, chunk: bytes | memoryview) -> None:
+        """A whole one, whose tag holds."""
+        if self._every_byte:
+            self._hash.update(chunk)
+        else:
+            self._hash.update(_print(self._digest, chunk[: CHUNK_HEADER.size], chunk[CHUNK_HEADER.size : -TAG_BYTES]))
+
+    def take_stray(self, between: memoryview) -> None:
+        """What is no chunk, or one whose tag does not hold."""
+        if self._every_byte:
+            self._hash.update(between)
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +172,7 @@ class Seal:
 
 
 def checkpoint_chunk(cipher: Cipher, signer: Ed25519PrivateKey, number: int, time_ms: int, before: bytes) -> bytes:
-    """``before``: R, the digest of all bytes before the chunk, without the keybox."""
+    """``before``: R."""
     header = CHUNK_HEADER.pack(CHUNK_MAGIC, Kind.CHECKPOINT, 0, SIGNATURE_BYTES, number, time_ms)
     signature = signer.sign(b"SASF checkpoint" + cipher.digest + header + before)
     return cipher.chunk(Kind.CHECKPOINT, number, time_ms, signature)
@@ -182,6 +206,14 @@ def index_body(entries: list[tuple[int, int, int]]) -> bytes:
     """Number, time and offset of RECORDS chunks: of all, or of every so many if that were too long."""
     every = max(1, -(-len(entries) // MAX_INDEX_ENTRIES))
     return b"".join(INDEX_ENTRY.pack(*entry) for entry in entries[::every])
+
+
+def _print(digest: bytes, header: bytes | memoryview, body: bytes | memoryview) -> bytes:
+    """What stands for a chunk in clear."""
+    whole = hashlib.sha256(digest)
+    whole.update(header)
+    whole.update(body)
+    return whole.digest()
 
 
 def _nonce(number: int) -> bytes:

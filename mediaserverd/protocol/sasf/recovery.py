@@ -5,13 +5,22 @@ Not responsible for finding such files, nor for syncing them.
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mediaserverd.protocol.sasf.chunks import TRAILER, TRAILER_MAGIC, Chunk, Cipher, Kind, Seal, index_body, seal_chunk
+from mediaserverd.protocol.sasf.chunks import (
+    TRAILER,
+    TRAILER_MAGIC,
+    Before,
+    Chunk,
+    Cipher,
+    Kind,
+    Seal,
+    index_body,
+    seal_chunk,
+)
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.reader import UNITS_PER_MS, SasfReader
 
@@ -43,9 +52,12 @@ def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey) -> Seal
         Kind.INDEX, number, duration_ms, index_body([(each.number, each.time_ms, each.offset) for each in records])
     )
     seal = Seal("recovered", REASON, duration_ms, len(records), len(reader.view) - scan.end, scan.end, None)
-    before = hashlib.sha256(opening.head)
-    before.update(reader.view[opening.size : scan.end])
-    before.update(index)
+    before, at = Before(opening), opening.size
+    for chunk in scan.chunks:
+        before.take_stray(reader.view[at : chunk.offset])
+        before.take(reader.view[chunk.offset : chunk.end])
+        at = chunk.end
+    before.take(index)
     trailer = TRAILER.pack(scan.end + len(index), TRAILER_MAGIC)
     file.seek(scan.end)
     file.truncate()  # from here on what was mapped behind it must not be looked at

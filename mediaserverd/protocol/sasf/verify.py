@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from mediaserverd.protocol.sasf.chunks import Chunk, Kind, signature_holds
+from mediaserverd.protocol.sasf.chunks import Before, Chunk, Kind, signature_holds
 from mediaserverd.protocol.sasf.faults import Finding, SasfError
 from mediaserverd.protocol.sasf.opening import PROLOGUE
 from mediaserverd.protocol.sasf.reader import SasfReader, State
@@ -67,18 +67,18 @@ def _opening_findings(reader: SasfReader, trusted: bool) -> list[Finding]:
 def _signature_findings(reader: SasfReader, chunks: list[Chunk]) -> list[Finding]:
     """The first CHECKPOINT or SEAL that does not hold: all behind it sign the same changed bytes."""
     opening = reader.opening
-    before, hashed_to = hashlib.sha256(opening.head), opening.size
+    before, at = Before(opening), opening.size
     held_to = opening.size
     for chunk in chunks:
-        if chunk.kind not in (Kind.CHECKPOINT, Kind.SEAL):
-            continue
-        before.update(reader.view[hashed_to : chunk.offset])
-        hashed_to = chunk.offset
-        if not signature_holds(reader.header.signer, opening.digest, reader.view, chunk, before.digest()):
-            name = "seal" if chunk.kind == Kind.SEAL else "checkpoint"
-            what = f"the {name} does not hold: bytes from {held_to} on were changed, taken out or put in, or it was"
-            return [Finding(chunk.offset, chunk.number, chunk.time_ms, what)]
-        held_to = chunk.end
+        before.take_stray(reader.view[at : chunk.offset])
+        if chunk.kind in (Kind.CHECKPOINT, Kind.SEAL):
+            if not signature_holds(reader.header.signer, opening.digest, reader.view, chunk, before.digest()):
+                name = "seal" if chunk.kind == Kind.SEAL else "checkpoint"
+                what = f"the {name} does not hold: bytes from {held_to} on were changed, taken out or put in, or it was"
+                return [Finding(chunk.offset, chunk.number, chunk.time_ms, what)]
+            held_to = chunk.end
+        before.take(reader.view[chunk.offset : chunk.end])
+        at = chunk.end
     return _unsigned(reader, held_to, chunks)
 
 

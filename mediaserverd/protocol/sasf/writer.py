@@ -5,7 +5,6 @@ Not responsible for the disk: the target is any binary file, and whoever opened 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO, Final
@@ -16,6 +15,7 @@ from mediaserverd.protocol.sasf.chunks import (
     MAX_BODY_BYTES,
     TRAILER,
     TRAILER_MAGIC,
+    Before,
     Cipher,
     Kind,
     Seal,
@@ -54,7 +54,7 @@ class SasfWriter:
         self._cipher = Cipher(self.opening.digest, key, encrypted=header.encrypted)
         self._chunk_units = chunk_ms * _UNITS_PER_MS
         self._body = BodyWriter()
-        self._before = hashlib.sha256(self.opening.head)
+        self._before = Before(self.opening)
         self._number = 0
         self._index: list[tuple[int, int, int]] = []
         self._packets = [0, 0]
@@ -122,7 +122,7 @@ class SasfWriter:
 
     def _write(self, chunk: bytes) -> None:
         self._target.write(chunk)
-        self._before.update(chunk)
+        self._before.take(chunk)
         self._number += 1
         self._at += len(chunk)
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher as Cryptor
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from mediaserverd.protocol.sasf.chunks import TRAILER, Chunk, Cipher, Kind, chunk_at
+from mediaserverd.protocol.sasf.chunks import CHUNK_HEADER, TRAILER, Chunk, Cipher, Kind, chunk_at
 from mediaserverd.protocol.sasf.contents import Contents
 from mediaserverd.protocol.sasf.faults import SasfError, WrongKey
 from mediaserverd.protocol.sasf.header import Suite
+from mediaserverd.protocol.sasf.keys import Keybox, unwrap
 from mediaserverd.protocol.sasf.opening import parse_opening
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.records import Packet
@@ -198,6 +203,101 @@ def test_in_clear_a_forged_chunk_is_given_away_by_the_next_checkpoint_or_seal() 
     signing = next(chunk for chunk in chunks if chunk.kind in (Kind.CHECKPOINT, Kind.SEAL))
     assert places(verdict) == [signing.offset]
     assert f"bytes from {opening.size} on" in verdict.findings[0].what
+
+
+def with_tags_made_anew(data: bytes, parts: Sequence[bytes]) -> bytes:
+    """Numbered without a gap, every tag as it should be: what anyone can do in clear."""
+    cipher = Cipher(parse_opening(data).digest, None, encrypted=False)
+    headers = [CHUNK_HEADER.unpack_from(part) for part in parts]
+    return rebuilt(
+        data,
+        [
+            cipher.chunk(Kind(kind), number, time_ms, part[16:-16])
+            for number, (part, (_, kind, _, _, _, time_ms)) in enumerate(zip(parts, headers, strict=True))
+        ],
+    )
+
+
+def changed(parts: list[bytes], at: int) -> list[bytes]:
+    """The last byte of its audio."""
+    return [*parts[:at], parts[at][:-17] + bytes([parts[at][-17] ^ 1]) + parts[at][-16:], *parts[at + 1 :]]
+
+
+def dropped(parts: list[bytes], at: int) -> list[bytes]:
+    return parts[:at] + parts[at + 1 :]
+
+
+def swapped(parts: list[bytes], at: int) -> list[bytes]:
+    return [*parts[:at], parts[at + 1], parts[at], *parts[at + 2 :]]
+
+
+def doubled(parts: list[bytes], at: int) -> list[bytes]:
+    return [*parts[:at], parts[at], *parts[at:]]
+
+
+def spliced(parts: list[bytes], at: int) -> list[bytes]:
+    """In its place, the one of another file of the same writer."""
+    return [*parts[:at], pieces(written("clear", talk(2400, seed=2), seed=77))[at], *parts[at + 1 :]]
+
+
+@pytest.mark.parametrize("forge", [changed, dropped, swapped, doubled, spliced])
+def test_in_clear_chunks_whose_tags_were_made_anew_are_given_away_between_two_checkpoints(
+    forge: Callable[[list[bytes], int], list[bytes]],
+) -> None:
+    data = written("clear", talk(2400))  # 24 s
+    parts = pieces(data)
+    signing = [place for place, chunk in enumerate(chunks_of(data)) if chunk.kind == Kind.CHECKPOINT]
+    for before, after in itertools.pairwise(signing):
+        forged = with_tags_made_anew(data, forge(parts, before + 2))
+        result = judged(forged)
+        assert result is not None
+        finding = result[0].findings[0]
+        first_signing = next(c for c in chunks_of(forged) if c.kind == Kind.CHECKPOINT and c.number > before)
+        assert abs(first_signing.number - after) <= 1
+        assert finding.offset == first_signing.offset
+        assert f"bytes from {chunks_of(forged)[before].end} on were changed" in finding.what
+
+
+def test_in_clear_the_signatures_of_a_file_with_one_changed_chunk_still_tell_where_it_is() -> None:
+    data = written("clear", talk(2400))
+    chunk = chunks_of(data)[1]
+    result = judged(rebuilt(data, changed(pieces(data), 1)))
+    assert result is not None
+    first = result[0].findings[0]
+    assert (first.offset, first.chunk, first.what) == (chunk.offset, 1, "tampered: chunk 1 changed")
+
+
+def same_tag(key: bytes, chunk: bytes) -> bytes:
+    """Another ciphertext with the same GCM tag, for which nothing but the key is needed."""
+    subkey = Cryptor(AES(key), ECB()).encryptor().update(bytes(16))
+    difference = int.from_bytes(b"\1" + bytes(15))
+    blocks = difference.to_bytes(16) + _gcm_product(difference, int.from_bytes(subkey)).to_bytes(16)
+    at = 16 + 16 * ((len(chunk) - 32) // 16 - 3)
+    other = bytes(one ^ two for one, two in zip(chunk[at : at + 32], blocks, strict=True))
+    return chunk[:at] + other + chunk[at + 32 :]
+
+
+def _gcm_product(one: int, other: int) -> int:
+    product = 0
+    for bit in range(127, -1, -1):
+        product ^= other if one >> bit & 1 else 0
+        other = other >> 1 ^ (0xE1 << 120 if other & 1 else 0)
+    return product
+
+
+def test_who_knows_the_key_can_change_audio_under_its_tag_but_not_under_the_seal() -> None:
+    data = FILES["aes-256-gcm"]
+    opening, parts = parse_opening(data), pieces(data)
+    key = unwrap(Keybox.parse(opening.keybox), opening.header.file_id, [RECIPIENT])
+    assert key is not None
+    forged = rebuilt(data, [parts[0], same_tag(key, parts[1]), *parts[2:]])
+    assert forged != data
+    result = judged(forged)
+    assert result is not None
+    assert not SasfReader(forged, [RECIPIENT]).scan.findings  # all tags hold
+    seal = chunks_of(data)[-1]
+    assert [finding for finding in result[0].findings if finding.offset == seal.offset]
+    assert not result[0].ok
 
 
 def test_without_a_key_a_changed_file_is_told_by_its_seal() -> None:
