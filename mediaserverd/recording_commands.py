@@ -29,6 +29,7 @@ def quality(
 ) -> None:
     """Show what a recording is worth: whether it was verified, what was lost, how exact its times are."""
     from mediaserverd.recorder.catalogue.recordings import segments_of_recording
+    from mediaserverd.recorder.catalogue.segments import timeline_of
 
     settings = load(config).recorder
     segments = told(lambda: segments_of_recording(settings.database_url, recording))
@@ -36,6 +37,9 @@ def quality(
         fail(f"there is no recording {recording}")
     for segment in segments:
         _print_segment(segment)
+    for gap in timeline_of(segments).gaps:
+        where = f"after segment {gap.after}" if gap.after else "at the beginning"
+        out.print(f"gap {where}: {gap.duration_ms} ms, {escape(gap.reason)}", highlight=False)
 
 
 def _print_segment(segment: Mapping[str, Any]) -> None:

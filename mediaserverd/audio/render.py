@@ -49,6 +49,15 @@ class Rendering:
     def frames(self) -> int:
         return sum(splice.count for splice in self._splices)
 
+    def frames_until(self, milliseconds: int) -> int:
+        """How many frames are heard of what was recorded before that."""
+        end, heard = milliseconds * self.sample_rate // 1000, 0
+        for splice in self._splices:
+            if splice.source is not None and splice.source >= end:
+                break
+            heard += splice.count if splice.source is None else min(splice.count, end - splice.source)
+        return heard
+
     def block(self, first: int, count: int) -> npt.NDArray[np.int16]:
         """``count`` frames from ``first`` on, as rows of two samples; fewer at the end."""
         first = max(0, first)

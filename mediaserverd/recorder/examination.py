@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.audio.compress import CHUNK_MS, NotCompressible, compress, rendered_header
 from mediaserverd.audio.compress import Compression as Codec
+from mediaserverd.audio.pauses import pauses
 from mediaserverd.audio.quality import Quality
 from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.workshop import Job
-from mediaserverd.protocol.sasf.contents import Contents
+from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, KEY_BYTES, Header
 from mediaserverd.protocol.sasf.keys import Keybox, PublicKey, load_public
@@ -61,7 +62,7 @@ class Task:
 class Examined:
     """``path``: what is to be stored. ``keybox``: what was in it, as it stood there. ``metadata``: of its META.
 
-    ``ended_at`` is None if whoever closed the file knew better.
+    ``ended_at`` is None if whoever closed the file knew better. ``heard_ms``: when its first and its last packet came.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class Examined:
     duration_ms: int | None = None
     ended_at: datetime | None = None
     metadata: Any = None
+    heard_ms: tuple[int, int] | None = None
     encrypted: bool = False
     file_id: bytes = b""
     keybox: bytes = b""
@@ -116,6 +118,7 @@ def _examine(task: Task) -> Examined:
 def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     """What it is worth to those who listen; and the smaller form of it, if there is to be one."""
     contents = reader.contents()
+    examined = replace(examined, heard_ms=_heard_ms(contents))
     if examined.verification is Verification.VERIFIED:
         examined = replace(examined, metadata=contents.meta.get("metadata"))
     codec = _codec(task, examined.verification, reader.header, contents)
@@ -140,6 +143,14 @@ def _judged(examined: Examined, reader: SasfReader, quality: Quality) -> Examine
     return replace(
         judged, duration_ms=quality.duration_ms, ended_at=began + timedelta(milliseconds=quality.duration_ms)
     )
+
+
+def _heard_ms(contents: Contents) -> tuple[int, int] | None:
+    """From the first packet to the last one. What was cut out on purpose is no gap: it counts as heard."""
+    times = [int(contents.packets.arrival.min()), int(contents.packets.arrival.max())] if len(contents.packets) else []
+    for pause in pauses(contents.events, contents.duration):
+        times += [pause.start, pause.end]
+    return (min(times) * 1000 // UNITS_PER_SECOND, max(times) * 1000 // UNITS_PER_SECOND) if times else None
 
 
 def mapped(path: Path) -> mmap.mmap:

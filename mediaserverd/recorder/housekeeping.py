@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from mediaserverd.recorder.catalogue import recordings as catalogue
 from mediaserverd.recorder.catalogue import segments as life
 from mediaserverd.recorder.catalogue.database import Database
-from mediaserverd.recorder.catalogue.segments import Segment
+from mediaserverd.recorder.catalogue.segments import Key, Segment
 from mediaserverd.recorder.catalogue.tally import Tally, count
 from mediaserverd.recorder.catalogue.unannounced import take_in
 from mediaserverd.recorder.census import Census, DeleteAgain, Fetch, Finding, GiveUp, TakeIn
@@ -35,6 +35,7 @@ RETRY_POLL_S = 1.0  # at most, while a media server does not answer: what waits 
 LISTING_TIMEOUT_S = 10.0  # one slow media server holds the others up for so long at most
 PROBE_S = 30.0  # between two looks whether the store can be written
 COUNT_S = 0.5  # the counts are at most so much older than the catalogue, and made no more often
+ALARMS = 1000  # segments that are named one by one; the metric counts them all
 FINDINGS_A_TRANSACTION = 200  # other writers come in between
 
 
@@ -59,6 +60,7 @@ class Housekeeping:
         self._changed = asyncio.Event()
         self._hurry = asyncio.Event()
         self._probed_at = time.monotonic()
+        self._alarmed: set[Key] = set()
         self.tally = Tally()
         self.database_fault = ""
         self.store_fault = ""
@@ -163,11 +165,29 @@ class Housekeeping:
             try:
                 overdue_since = datetime.now(UTC) - timedelta(seconds=self._census.missing_after_s)
                 self.tally = await self._database.read(count, overdue_since)
+                await self._alarm(overdue_since)
             except SQLAlchemyError as fault:
                 self._catalogue_failed(fault)
             await asyncio.sleep(COUNT_S)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), self.poll_s)
+
+    async def _alarm(self, since: datetime) -> None:
+        """Says once of each segment that it should have come by now; it is waited for all the same."""
+        late: list[Segment] = []
+        if self.tally.overdue_segments:
+            late = await self._database.read(life.overdue, since, ALARMS)
+        for segment in late:
+            if segment.key not in self._alarmed:
+                log.error(
+                    "segment_overdue",
+                    recording_id=segment.recording_id,
+                    segment=segment.number,
+                    media_server=segment.media_server,
+                    reason=segment.reason,
+                    advice="bring its media server back; what is on its disk is then fetched",
+                )
+        self._alarmed = {segment.key for segment in late}
 
     def _catalogue_failed(self, fault: SQLAlchemyError) -> None:
         self.database_fault = str(fault).partition("\n")[0]

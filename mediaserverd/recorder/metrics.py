@@ -52,7 +52,13 @@ class CatalogueCollector(Collector):
         yield pending
         discarded = CounterMetricFamily("recordings_discarded", "Of calls that were too short", value=tally.discarded)
         yield discarded
-        yield _gauge("overdue_segments", "Ended long ago and not stored", tally.overdue_segments)
+        yield CounterMetricFamily("recordings_interrupted", "Recordings with a gap", value=tally.interrupted)
+        yield CounterMetricFamily("recordings_gap_seconds", "Of all gaps", value=tally.gap_ms / 1000)
+        segments = GaugeMetricFamily("recording_segments", "Parts of recordings", labels=["state"])
+        for state, number in sorted(tally.segments.items()):
+            segments.add_metric([state], number)
+        yield segments
+        yield _gauge("overdue_segments", "Ended long ago and not stored: each is in the log", tally.overdue_segments)
         yield _gauge("undeleted_segments", "Stored, still on their media server", tally.undeleted_segments)
         verified = GaugeMetricFamily(
             "mediaserverd_recorder_verified_segments",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAX_OPENING_BYTES, parse_opening
 from mediaserverd.recorder import rendering
 from mediaserverd.recorder.catalogue.custody import Custody
-from mediaserverd.recorder.rendering import Source
+from mediaserverd.recorder.rendering import Part, Source
 from mediaserverd.recorder.store import Store
 from mediaserverd.recorder.vault import Vault
 
@@ -47,6 +47,15 @@ class Stored:
     encrypted: bool
     compressed: bool
     custody: Custody | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A stored segment as a piece of what is heard (``timeline.Piece``)."""
+
+    stored: Stored
+    silence_before_ms: int = 0
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +99,27 @@ class Playback:
         sha256 = "" if stored.compressed else stored.source_sha256
         return Representation(f'"{stored.sha256}-keys"', stored.size, sha256, pieces)
 
-    async def rendered_wav(self, stored: Stored, encoder: str) -> Representation:
-        source = await self._source(stored)
-        size = await self._workshop.run(rendering.measure, source, encoder)
+    async def rendered_wav(self, heard: Sequence[Heard], encoder: str) -> Representation:
+        parts = await self._parts(heard)
+        size = await self._workshop.run(rendering.measure, parts, encoder)
 
         async def render(first: int, end: int) -> AsyncIterator[bytes]:
             for start in range(first, end, PART_BYTES):
                 last = min(start + PART_BYTES, end) - 1
-                yield await self._workshop.run(rendering.part, source, encoder, start, last)
+                yield await self._workshop.run(rendering.part, parts, encoder, start, last)
 
         async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
             return render(first, end)
 
         def digest() -> Awaitable[str]:
-            return self._workshop.run(rendering.digest, source, encoder)
+            return self._workshop.run(rendering.digest, parts, encoder)
 
-        return Representation(f'"{stored.sha256}-{encoder}-{self._version}"', size, "", pieces, digest)
+        return Representation(f'"{_identity(heard)}-{encoder}-{self._version}"', size, "", pieces, digest)
 
-    async def rendered_whole(self, stored: Stored, encoder: str) -> Representation:
-        source = await self._source(stored)
-        name = stored.sha256, encoder
-        content = self._kept.pop(name, b"") or await self._workshop.run(rendering.whole, source, encoder)
+    async def rendered_whole(self, heard: Sequence[Heard], encoder: str) -> Representation:
+        parts = await self._parts(heard)
+        name = _identity(heard), encoder
+        content = self._kept.pop(name, b"") or await self._workshop.run(rendering.whole, parts, encoder)
         self._kept[name] = content
         while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES:
             self._kept.popitem(last=False)
@@ -124,6 +133,9 @@ class Playback:
     def forget(self) -> None:
         """What was rendered: something was deleted, and should not be heard from here either."""
         self._kept.clear()
+
+    async def _parts(self, heard: Sequence[Heard]) -> list[Part]:
+        return [Part(await self._source(each.stored), each.silence_before_ms, each.until_ms) for each in heard]
 
     async def _source(self, stored: Stored) -> Source:
         key = await asyncio.to_thread(self._unlock, stored.custody) if stored.custody is not None else None
@@ -141,6 +153,14 @@ class Playback:
 
     def _read(self, stored: Stored, first: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
         return self._store.read(stored.store_key, first, min(end, stored.size))
+
+
+def _identity(heard: Sequence[Heard]) -> str:
+    """Of what is heard; of one segment alone, that of its file."""
+    if len(heard) == 1:
+        return heard[0].stored.sha256
+    told = [f"{each.stored.sha256} {each.silence_before_ms} {each.until_ms}" for each in heard]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 async def _patched(pieces: AsyncIterator[bytes], at: int, keybox: bytes, keybox_at: int) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """Stored SASF as sound, in the processes that render: any part of a WAV file, or a whole file of another format.
 
+The segments of one recording are heard as one, with silence where nothing was recorded between them.
 What is decrypted stays in the memory of these processes: the few recordings that were listened to last are kept there,
 because a player asks for many parts of the same one. Not responsible for who may listen, nor for where keys are.
 """
@@ -9,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from mediaserverd.audio.formats import Format, encode, find_format, wav_range, wav_size
+from mediaserverd.audio.joined import Joined, Stretch
 from mediaserverd.audio.render import RATES, Rendering, SampleRate
 from mediaserverd.audio.sound import Sound
 from mediaserverd.audio.workshop import Job
@@ -41,6 +43,18 @@ class Source:
         return self.sha256, hashlib.sha256(self.key or b"").digest()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is heard of one file: silence first. ``until_ms``: no more of it than that."""
+
+    source: Source
+    silence_before_ms: int = 0
+    until_ms: int | None = None
+
+
+Parts = Sequence[Part]  # of one recording, one behind the other; at least one
+
+
 @dataclass(slots=True)
 class _Opened:
     """A recording as read, and as sound at each rate that was asked for."""
@@ -50,25 +64,32 @@ class _Opened:
     size: int
     others: dict[int, Rendering] = field(default_factory=dict)
 
+    def at(self, rate: int) -> Rendering:
+        if rate == self.best.sample_rate:
+            return self.best
+        if rate not in self.others:
+            self.others[rate] = Rendering(self.contents, sample_rate=_RATES[rate])
+        return self.others[rate]
+
 
 _opened: OrderedDict[Hashable, _Opened] = OrderedDict()
 
 
-def measure(_: Job, source: Source, name: str) -> int:
+def measure(_: Job, parts: Parts, name: str) -> int:
     """The size of the WAV file. Raises SasfError, OSError."""
     form = find_format(name)
-    return wav_size(_sound(source, form), form)
+    return wav_size(_sound(parts, form), form)
 
 
-def part(_: Job, source: Source, name: str, first: int, last: int) -> bytes:
+def part(_: Job, parts: Parts, name: str, first: int, last: int) -> bytes:
     form = find_format(name)
-    return wav_range(_sound(source, form), form, first, last)
+    return wav_range(_sound(parts, form), form, first, last)
 
 
-def digest(job: Job, source: Source, name: str) -> str:
+def digest(job: Job, parts: Parts, name: str) -> str:
     """The SHA-256 of the whole WAV file, in hex."""
     form = find_format(name)
-    sound = _sound(source, form)
+    sound = _sound(parts, form)
     size, sha256 = wav_size(sound, form), hashlib.sha256()
     for first in range(0, size, DIGEST_BYTES):
         sha256.update(wav_range(sound, form, first, min(first + DIGEST_BYTES, size) - 1))
@@ -76,22 +97,24 @@ def digest(job: Job, source: Source, name: str) -> str:
     return sha256.hexdigest()
 
 
-def whole(job: Job, source: Source, name: str) -> bytes:
+def whole(job: Job, parts: Parts, name: str) -> bytes:
     form = find_format(name)
     target = io.BytesIO()
-    encode(_sound(source, form), form, target, job.progress)
+    encode(_sound(parts, form), form, target, job.progress)
     return target.getvalue()
 
 
-def _sound(source: Source, form: Format) -> Sound:
+def _sound(parts: Parts, form: Format) -> Sound:
     """At the rate that the format takes and that loses least."""
-    opened = _open(source)
-    rate = form.sample_rate_for(opened.best.sample_rate)
-    if rate == opened.best.sample_rate:
-        return opened.best
-    if rate not in opened.others:
-        opened.others[rate] = Rendering(opened.contents, sample_rate=_RATES[rate])
-    return opened.others[rate]
+    opened = [_open(part.source) for part in parts]
+    rate = form.sample_rate_for(max(each.best.sample_rate for each in opened))
+    sounds = [each.at(rate) for each in opened]
+    return sounds[0] if len(parts) == 1 else Joined(list(map(_stretch, parts, sounds)))
+
+
+def _stretch(part: Part, sound: Rendering) -> Stretch:
+    frames = sound.frames if part.until_ms is None else min(sound.frames, sound.frames_until(part.until_ms))
+    return Stretch(sound, part.silence_before_ms * sound.sample_rate // 1000, frames)
 
 
 def _open(source: Source) -> _Opened:

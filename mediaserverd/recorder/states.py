@@ -57,7 +57,7 @@ class Reason(StrEnum):
     STORE_FAULT = "store-fault"
 
 
-# Of stored segments: why a media server could save a part only.
+# Of the last segment, stored: why a media server could save a part only.
 _BROKEN_OFF = frozenset({"disk-full", "disk-error"})
 
 _RUNNING = (SegmentState.EXPECTED, SegmentState.RECORDING)
@@ -66,24 +66,31 @@ _PENDING = (SegmentState.ENDED, SegmentState.FETCHING)
 
 @dataclass(frozen=True, slots=True)
 class SegmentView:
+    """``started``: a media server said that it records."""
+
     state: SegmentState
     reason: str
+    started: bool = True
 
 
 def recording_state(segments: Sequence[SegmentView], announced: bool) -> tuple[RecordingState, str]:
-    """State and reason of a recording that has these segments, by number. It has at least one."""
+    """State and reason of a recording that has these segments, by number. It has at least one.
+
+    Where a later segment goes on, an attempt that never began and an end that was cut off are gaps, no more.
+    """
+    segments = _without_vain_attempts(segments)
     state = _state([segment.state for segment in segments])
     failed = next((segment.reason for segment in segments if segment.state is SegmentState.FAILED), "")
     if state in (RecordingState.FAILED, RecordingState.PARTIAL):
         return state, failed
-    broken_off = next((reason for reason in map(_slug, segments) if reason in _BROKEN_OFF), "")
-    if state is RecordingState.STORED and broken_off:
-        return RecordingState.PARTIAL, broken_off
-    if not announced:
-        return state, Reason.UNANNOUNCED
-    if any(segment.reason == Reason.RECOVERED for segment in segments):
-        return state, Reason.RECOVERED
-    return state, segments[-1].reason
+    if state is RecordingState.STORED and _slug(segments[-1]) in _BROKEN_OFF:
+        return RecordingState.PARTIAL, _slug(segments[-1])
+    return state, segments[-1].reason if announced else Reason.UNANNOUNCED
+
+
+def _without_vain_attempts(segments: Sequence[SegmentView]) -> Sequence[SegmentView]:
+    went_on = max((at for at, one in enumerate(segments) if one.state is not SegmentState.FAILED), default=-1)
+    return [one for at, one in enumerate(segments) if at >= went_on or one.started]
 
 
 def _state(states: Sequence[SegmentState]) -> RecordingState:

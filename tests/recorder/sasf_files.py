@@ -42,15 +42,16 @@ class Pen:
     def add(self, *, seconds: float = 2.0, encrypted: bool = True, spoil_at: int = 0, **report: Any) -> File:
         """A finished file on the site's media server. ``spoil_at``: the byte that is wrong in it; ``meta`` as below."""
         recording_id = report.pop("recording_id", "") or secrets.token_hex(16)
-        meta = report.pop("meta", None)
+        meta, segment = report.pop("meta", None), report.pop("segment", 1)
         content = bytearray(
-            report.pop("content", None) or sasf(recording_id, self.signer, self.recipients(), seconds, encrypted, meta)
+            report.pop("content", None)
+            or sasf(recording_id, self.signer, self.recipients(), seconds, encrypted, meta, segment=segment)
         )
         if spoil_at:
             content[spoil_at] ^= 1
         media_type = "application/vnd.mediaserverd.sasf"
         return self.site.media.add(
-            recording_id, content=bytes(content), suffix=".sasf", media_type=media_type, **report
+            recording_id, segment, content=bytes(content), suffix=".sasf", media_type=media_type, **report
         )
 
 
@@ -62,13 +63,14 @@ def sasf(
     encrypted: bool = True,
     meta: Mapping[str, Any] | None = None,
     closed: bool = True,
+    segment: int = 1,
 ) -> bytes:
     """``meta``: what is in its META beyond, or other than, the usual. ``closed``: else its writer died."""
     target = io.BytesIO()
     header = Header(
         file_id=secrets.token_bytes(16),
         recording_id=recording_id,
-        segment=1,
+        segment=segment,
         call_id="a84b4c76e66710",
         created_ns=1_767_323_045_000_000_000,
         suite="aes-256-gcm" if encrypted else "clear",

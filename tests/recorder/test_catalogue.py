@@ -75,6 +75,7 @@ def test_recordings_of_the_first_schema_are_what_they_were_and_can_be_counted(tm
         row = catalogue.find_recording(connection, "ab" * 16)
         assert row is not None
         assert (row["state"], row["calling_number"], row["started_at"]) == ("partial", "101", NOW)
+        assert (row["segment_count"], row["gap_ms"], row["gaps"]) == (4, 0, None)
         kept = catalogue.segments_of(connection, "ab" * 16)
         assert [(each["format"], each["stored_size"], each["stored_sha256"]) for each in kept] == [
             ("wav", 4711, "ab" * 32), ("wav", 815, "cd" * 32), ("", None, ""), ("", None, "")
@@ -83,7 +84,7 @@ def test_recordings_of_the_first_schema_are_what_they_were_and_can_be_counted(tm
         assert [(each["encrypted"], each["verification"]) for each in kept] == [(False, "")] * 4
         tally = count(connection, NOW)
         assert (tally.expected, tally.degraded_segments, tally.verifications) == (1, 1, {})
-        assert MigrationContext.configure(connection).get_current_revision() == "0003"
+        assert MigrationContext.configure(connection).get_current_revision() == "0004"
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

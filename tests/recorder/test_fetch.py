@@ -188,7 +188,7 @@ async def test_a_recording_over_two_segments_is_stored_as_one_recording(site: Si
         ]
     )
     detail = await site.until_gone_from_source(recording_id)
-    assert (detail["state"], detail["reason"]) == ("stored", "recovered")
+    assert (detail["state"], detail["reason"]) == ("stored", "call-ended")
     assert [segment["number"] for segment in detail["segments"]] == [1, 2]
     assert len(site.stored_files()) == 2
 

@@ -21,15 +21,16 @@ from mediaserverd.recorder.states import (
     [
         (["expected"], "recording", ""),
         (["recording"], "recording", ""),
-        (["stored/recovered", "recording"], "recording", "recovered"),
+        (["stored/recovered", "recording"], "recording", ""),
         (["ended/call-ended"], "finishing", "call-ended"),
         (["stored/stopped", "fetching/call-ended"], "finishing", "call-ended"),
         (["failed/missing", "fetching/"], "finishing", ""),
         (["stored/call-ended"], "stored", "call-ended"),
-        (["stored/recovered", "stored/call-ended"], "stored", "recovered"),
+        (["stored/recovered", "stored/call-ended"], "stored", "call-ended"),
         (["failed/missing", "stored/call-ended"], "partial", "missing"),
         (["stored/call-ended", "failed/disk-full"], "partial", "disk-full"),
         (["stored/disk-full"], "partial", "disk-full"),
+        (["stored/disk-full", "stored/call-ended"], "stored", "call-ended"),
         (["stored/call-ended", "stored/disk-error: Input/output error"], "partial", "disk-error"),
         (["failed/missing"], "failed", "missing"),
         (["discarded/too-short"], "discarded", "too-short"),
@@ -41,6 +42,13 @@ from mediaserverd.recorder.states import (
 def test_a_recording_is_what_its_segments_are(segments: list[str], state: str, reason: str) -> None:
     views = [SegmentView(SegmentState(each.partition("/")[0]), each.partition("/")[2]) for each in segments]
     assert recording_state(views, announced=True) == (RecordingState(state), reason)
+
+
+def test_an_attempt_that_never_began_is_no_loss_where_a_later_one_goes_on() -> None:
+    lost, vain = SegmentView(SegmentState.STORED, "recovered"), SegmentView(SegmentState.FAILED, "full", started=False)
+    goes_on = SegmentView(SegmentState.STORED, "call-ended")
+    assert recording_state([lost, vain, goes_on], announced=True) == (RecordingState.STORED, "call-ended")
+    assert recording_state([lost, vain], announced=True) == (RecordingState.PARTIAL, "full")
 
 
 def test_a_stored_recording_that_nobody_announced_says_so() -> None:

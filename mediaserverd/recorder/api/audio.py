@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,18 +17,16 @@ from mediaserverd.audio.workshop import WorkerDied, WorkFailed, WorkshopFull
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.recorder.api.access import Access
 from mediaserverd.recorder.api.digests import wants_sha256
-from mediaserverd.recorder.api.formats import NAMES, OF_SASF, OF_WAV, SASF, Form, wanted_form
+from mediaserverd.recorder.api.formats import NAMES, OF_SASF, OF_WAV, RENDERED, SASF, Form, wanted_form
+from mediaserverd.recorder.api.listening import Audio, find_audio
 from mediaserverd.recorder.api.problems import RETRY_S, Problem
 from mediaserverd.recorder.api.ranges import Span, Unsatisfiable, is_unchanged, requested_span
-from mediaserverd.recorder.api.recordings import RecordingId, absent
-from mediaserverd.recorder.catalogue import recordings as catalogue
-from mediaserverd.recorder.catalogue.custody import custody_of
+from mediaserverd.recorder.api.recordings import RecordingId
 from mediaserverd.recorder.catalogue.database import Database
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.keyfiles import KeyFault
-from mediaserverd.recorder.playback import Locked, Playback, Representation, Stored
+from mediaserverd.recorder.playback import Locked, Playback, Representation
 from mediaserverd.recorder.report import SEGMENTS_LIMIT
-from mediaserverd.recorder.states import RecordingState, SegmentState
 from mediaserverd.recorder.tokens import Scope, Token
 
 log = structlog.get_logger()
@@ -39,7 +37,7 @@ _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     206: {"content": _CONTENT, "description": "The part that was asked for."},
     304: {"description": "As the client has it."},
     406: {"description": "Not to be had in that form."},
-    409: {"description": "Not stored yet, several segments, or encrypted for keys that are not here."},
+    409: {"description": "Not stored yet, not to be had in one file, or encrypted for keys that are not here."},
     410: {"description": "Deleted, or its keys were destroyed."},
     416: {"description": "The range lies outside of the file."},
 }
@@ -51,18 +49,6 @@ FormatQuery = Query(
     description="Else what the Accept field wants, else `wav`.",
 )
 KeysQuery = Query(False, description="With `format=sasf`: the wrapped keys in the file; needs `recordings:export`.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Audio:
-    """``name``: of the file that people get, without its suffix."""
-
-    recording_id: str
-    segment: int
-    format: str
-    stored: Stored
-    keys_destroyed_at: datetime | None
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +79,7 @@ class AudioRoutes:
             keys: bool = KeysQuery,
             token: Token = self._listen,
         ) -> Response:
-            """The audio of a recording that has one segment."""
+            """The audio of a recording; of several segments one behind the other, with silence in the gaps."""
             return await self._answer(_Wish(request, token, wanted, keys), recording_id, None)
 
         @router.get("/recordings/{recording_id}/segments/{number}/audio", responses=_ANSWERS, response_class=Response)
@@ -113,7 +99,7 @@ class AudioRoutes:
 
     async def _answer(self, wish: _Wish, recording_id: str, number: int | None) -> Response:
         request = wish.request
-        audio = await self._database.read(_find_audio, recording_id, number)
+        audio = await self._database.read(find_audio, recording_id, number)
         form = _form(audio, wish)
         content = await self._content(audio, form, wish)
         headers = _headers(audio, form, content)
@@ -131,14 +117,14 @@ class AudioRoutes:
         pieces = await self._open(audio, content, part)
         return StreamingResponse(pieces, status, headers, form.media_type)
 
-    async def _content(self, audio: _Audio, form: Form, wish: _Wish) -> Representation:
+    async def _content(self, audio: Audio, form: Form, wish: _Wish) -> Representation:
         """Of the form that is wanted; why it cannot be had is a Problem."""
         if form is SASF and wish.keys:
             _check_export(wish.token)
-        elif form.encoder and audio.stored.encrypted and audio.stored.custody is None:
+        elif form.encoder and audio.keys_are_gone:
             raise _destroyed(audio)
         try:
-            content = await self._representation(audio.stored, form, wish.keys)
+            content = await self._representation(audio, form, wish.keys)
             if content.digest is not None and wants_sha256(wish.request.headers.get("Want-Repr-Digest")):
                 return replace(content, sha256=await content.digest())
             return content
@@ -157,14 +143,15 @@ class AudioRoutes:
         except FileNotFoundError as fault:
             raise _lost(audio) from fault
 
-    async def _representation(self, stored: Stored, form: Form, keys: bool) -> Representation:
+    async def _representation(self, audio: Audio, form: Form, keys: bool) -> Representation:
         if not form.encoder:
-            return await self._playback.with_keys(stored) if keys else self._playback.as_stored(stored)
+            (one,) = audio.heard
+            return await self._playback.with_keys(one.stored) if keys else self._playback.as_stored(one.stored)
         if form.has_ranges:
-            return await self._playback.rendered_wav(stored, form.encoder)
-        return await self._playback.rendered_whole(stored, form.encoder)
+            return await self._playback.rendered_wav(audio.heard, form.encoder)
+        return await self._playback.rendered_whole(audio.heard, form.encoder)
 
-    async def _audit(self, wish: _Wish, audio: _Audio, form: Form, part: Span) -> None:
+    async def _audit(self, wish: _Wish, audio: Audio, form: Form, part: Span) -> None:
         detail = {
             "token": wish.token.id,
             "client": wish.request.client.host if wish.request.client else "",
@@ -181,15 +168,18 @@ class AudioRoutes:
 
         await self._database.write(write)
 
-    async def _open(self, audio: _Audio, content: Representation, part: Span) -> AsyncIterator[bytes]:
+    async def _open(self, audio: Audio, content: Representation, part: Span) -> AsyncIterator[bytes]:
         try:
             return await content.pieces(part.start, part.end)
         except FileNotFoundError as fault:
             raise _lost(audio) from fault
 
 
-def _form(audio: _Audio, wish: _Wish) -> Form:
-    offered = OF_SASF if audio.format == "sasf" else OF_WAV
+def _form(audio: Audio, wish: _Wish) -> Form:
+    offered = OF_WAV if audio.format == "wav" else OF_SASF if audio.is_one_file else RENDERED
+    if wish.format == SASF.name and not audio.is_one_file:
+        told = "each of its segments is a file of its own, as it was signed; ask for one of them"
+        raise Problem(409, told, segments=audio.segment_urls)
     form = wanted_form(offered, wish.format, wish.request.headers.get("Accept"))
     if form is None:
         names = ", ".join(each.name for each in offered)
@@ -197,7 +187,7 @@ def _form(audio: _Audio, wish: _Wish) -> Form:
     return form
 
 
-def _headers(audio: _Audio, form: Form, content: Representation) -> dict[str, str]:
+def _headers(audio: Audio, form: Form, content: Representation) -> dict[str, str]:
     headers = {
         "ETag": content.etag,
         "Accept-Ranges": "bytes",
@@ -217,13 +207,18 @@ def _check_export(token: Token) -> None:
         raise Problem(403, told, {"WWW-Authenticate": field})
 
 
-def _destroyed(audio: _Audio) -> Problem:
+def _destroyed(audio: Audio) -> Problem:
     when = f" at {audio.keys_destroyed_at:%Y-%m-%d %H:%M} UTC" if audio.keys_destroyed_at else ""
     return Problem(410, f"the keys of this recording were destroyed{when}: nobody can read it any more")
 
 
-def _lost(audio: _Audio) -> Problem:
-    log.error("object_lost", recording_id=audio.recording_id, segment=audio.segment, store_key=audio.stored.store_key)
+def _lost(audio: Audio) -> Problem:
+    log.error(
+        "object_lost",
+        recording_id=audio.recording_id,
+        segment=audio.segment,
+        store_keys=[each.stored.store_key for each in audio.heard],
+    )
     return Problem(500, "the catalogue has this recording and the store does not; restore the store")
 
 
@@ -234,55 +229,3 @@ def _span(request: Request, content: Representation) -> Span | None:
     except Unsatisfiable as fault:
         outside = {"Content-Range": f"bytes */{content.size}"}
         raise Problem(416, f"the file has {content.size} bytes", outside) from fault
-
-
-def _find_audio(connection: Connection, recording_id: str, number: int | None) -> _Audio:
-    recording = catalogue.find_recording(connection, recording_id)
-    if recording is None:
-        raise absent(recording_id)
-    if recording["state"] == RecordingState.DELETED:
-        raise Problem(410, f"this recording was deleted at {recording['deleted_at']:%Y-%m-%d %H:%M} UTC")
-    segments = catalogue.segments_of(connection, recording_id)
-    if number is None and len(segments) > 1:
-        urls = [f"/api/v1/recordings/{recording_id}/segments/{segment['number']}/audio" for segment in segments]
-        raise Problem(409, "this recording has several segments; ask for one of them", segments=urls)
-    wanted = [segment for segment in segments if number in (None, segment["number"])]
-    if not wanted:
-        raise Problem(404, f"the recording has no segment {number}; it has {len(segments)}")
-    audio = _audio(recording, wanted[0])
-    return replace(audio, stored=replace(audio.stored, custody=custody_of(connection, recording_id, audio.segment)))
-
-
-def _audio(recording: Mapping[str, Any], segment: Mapping[str, Any]) -> _Audio:
-    match SegmentState(segment["state"]):
-        case SegmentState.STORED:
-            pass
-        case SegmentState.FAILED:
-            raise Problem(404, f"there is no audio: it failed ({segment['reason']})", reason=segment["reason"])
-        case state:
-            raise Problem(409, f"it is not in the store yet, but {state}; try again later", {"Retry-After": "5"})
-    stored = Stored(
-        store_key=segment["store_key"],
-        size=segment["stored_size"],
-        sha256=segment["stored_sha256"],
-        source_sha256=segment["sha256"],
-        encrypted=segment["encrypted"],
-        compressed=bool(segment["compression"]),
-        custody=None,
-    )
-    return _Audio(
-        recording_id=recording["id"],
-        segment=segment["number"],
-        format=segment["format"],
-        stored=stored,
-        keys_destroyed_at=segment["keys_destroyed_at"],
-        name=_name(recording, segment),
-    )
-
-
-def _name(recording: Mapping[str, Any], segment: Mapping[str, Any]) -> str:
-    """What a person sees in the download folder: when, who, whom. Letters that a header or a disk may not take go."""
-    moment = f"{recording['started_at'].astimezone(UTC):%Y%m%dT%H%M%SZ}"
-    parts = [moment, recording["calling_number"], recording["called_number"], recording["id"][:8], segment["number"]]
-    cleaned = ["".join(letter for letter in str(part) if letter.isascii() and letter.isalnum()) for part in parts]
-    return "_".join(filter(None, cleaned))

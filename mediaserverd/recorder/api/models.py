@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from mediaserverd.recorder.proof import proof
 from mediaserverd.recorder.states import RecordingState, SegmentState
 
 # Kept in one column, separated by spaces.
@@ -19,6 +20,16 @@ class Party(BaseModel):
     name: str
     station: str
     line: str
+
+
+class Gap(BaseModel):
+    after: int = Field(description="The segment before it; 0: it is at the beginning.")
+    start_ms: int = Field(description="In the audio of the whole recording, which has silence there.")
+    duration_ms: int = Field(description="From the last packet before it to the first one behind it.")
+    reason: str = Field(description="Why the recording did not go on where it was, or why that part is lost.")
+
+
+Gaps = Annotated[list[Gap], BeforeValidator(lambda kept: kept or [])]
 
 
 class Recording(BaseModel):
@@ -38,6 +49,8 @@ class Recording(BaseModel):
     started_at: datetime
     ended_at: datetime | None
     duration_ms: int | None
+    segment_count: int = Field(description="More than one: it went on on another media server.")
+    gaps: Gaps
     stored_at: datetime | None
     deleted_at: datetime | None
 
@@ -52,6 +65,9 @@ class Segment(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     duration_ms: int | None
+    ended_because: str = Field(description="In the controller's word; `reason` is the media server's, or ours.")
+    heard_from_ms: int | None = Field(description="The first packet in it.")
+    heard_to_ms: int | None = Field(description="The last packet in it.")
     media_type: str
     size: int | None
     sha256: str
@@ -86,6 +102,8 @@ class Page(BaseModel):
 
 
 class Detail(Recording):
+    verification: str = Field(description="Of all segments: the worst of theirs; empty until something is stored.")
+    proof: str = Field(description="What it proves, in one sentence.")
     segments: list[Segment]
     events: list[Event]
 
@@ -101,7 +119,8 @@ class QualityReport(BaseModel):
     """Per side: packets expected, received, late, lost, concealed; jitter, drift. Skew, pauses, what is missing."""
 
     id: str
-    degraded: bool | None = Field(description="Null if it is not known of any segment.")
+    degraded: bool | None = Field(description="Null if it is not known of any segment; true if there is a gap.")
+    gaps: Gaps
     segments: list[SegmentQuality]
 
 
@@ -126,6 +145,8 @@ class Reconciliation(BaseModel):
     recordings_by_state: dict[str, int]
     segments_by_state: dict[str, int]
     overdue_segments: int = Field(description="Ended for longer than it should take to store them.")
+    interrupted: int = Field(description="Recordings with a gap.")
+    gap_ms: int = Field(description="Of all gaps.")
     undeleted_segments: int = Field(description="Stored, and not yet deleted on their media server.")
     segments_by_verification: dict[str, int] = Field(description="Of those kept; `failed` ones are evidence.")
     degraded_segments: int = Field(description="Kept, and not all that was said can be heard.")
@@ -142,7 +163,8 @@ def quality_report(detail: Detail) -> QualityReport:
     fields = set(SegmentQuality.model_fields)
     return QualityReport(
         id=detail.id,
-        degraded=any(quality.get("degraded") for quality in known) if known else None,
+        degraded=bool(detail.gaps) or any(quality.get("degraded") for quality in known) if known else None,
+        gaps=detail.gaps,
         segments=[SegmentQuality(**segment.model_dump(include=fields)) for segment in detail.segments],
     )
 
@@ -154,4 +176,6 @@ def recording(row: Mapping[str, Any]) -> Recording:
 def detail(
     row: Mapping[str, Any], segments: Sequence[Mapping[str, Any]], events: Sequence[Mapping[str, Any]]
 ) -> Detail:
-    return Detail.model_validate({**_values(row), "segments": segments, "events": events})
+    verification, told = proof(segments, row["gaps"] or [])
+    values = {**_values(row), "verification": verification, "proof": told, "segments": segments, "events": events}
+    return Detail.model_validate(values)

@@ -115,6 +115,8 @@ class RecordingRoutes:
                 recordings_by_state=dict(tally.states),
                 segments_by_state=dict(tally.segments),
                 overdue_segments=tally.overdue_segments,
+                interrupted=tally.interrupted,
+                gap_ms=tally.gap_ms,
                 undeleted_segments=tally.undeleted_segments,
                 segments_by_verification=dict(tally.verifications),
                 degraded_segments=tally.degraded_segments,

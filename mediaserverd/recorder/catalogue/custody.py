@@ -33,11 +33,14 @@ class Custody:
 def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, now: datetime) -> None:
     """Before the object is put into the store: an object without this row could never be opened."""
     examined = admitted.examined
-    told = {
+    heard_from, heard_to = examined.heard_ms or (None, None)
+    told: dict[str, Any] = {
         "quality": examined.quality,
         "degraded": degraded(examined.quality),
         "duration_ms": examined.duration_ms,
         "ended_at": examined.ended_at,
+        "heard_from_ms": heard_from,
+        "heard_to_ms": heard_to,
     }
     connection.execute(
         update(segments)

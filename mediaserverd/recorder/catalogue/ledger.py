@@ -205,6 +205,7 @@ def _failed(connection: Connection, segment: Segment, entry: Entry) -> None:
 
 
 def _ended(connection: Connection, segment: Segment, entry: Entry, now: datetime) -> None:
+    _set(connection, entry, ended_because=entry.reason[:64])
     if _is_running(segment):
         discarded = entry.reason == Reason.TOO_SHORT
         _set(

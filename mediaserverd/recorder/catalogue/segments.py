@@ -8,7 +8,7 @@ with a segment (fetch it, delete it at its source); null means nothing is. Decis
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -25,10 +25,12 @@ from mediaserverd.recorder.states import (
     recording_state,
     retry_delay,
 )
+from mediaserverd.recorder.timeline import Part, Timeline, timeline
 
 KEYS_A_QUERY = 400  # SQLite takes 32766 variables in a statement; two a key, far below it
 
 OPEN_STATES = (SegmentState.EXPECTED, SegmentState.RECORDING, SegmentState.ENDED, SegmentState.FETCHING)
+_RUNNING = (SegmentState.EXPECTED, SegmentState.RECORDING)
 
 Key = tuple[str, int]  # recording id, segment number
 
@@ -134,6 +136,13 @@ def next_due(connection: Connection, without_servers: Collection[str], without: 
     )
     moment = connection.execute(query).scalar()
     return moment if isinstance(moment, datetime) else None
+
+
+def overdue(connection: Connection, since: datetime, limit: int) -> list[Segment]:
+    """Ended before that, and still not stored: most likely its media server has not come back."""
+    waiting = segments.c.state.in_((SegmentState.ENDED, SegmentState.FETCHING))
+    query = _selection().where(waiting, segments.c.ended_at < since).order_by(segments.c.ended_at).limit(limit)
+    return [_segment(row) for row in connection.execute(query)]
 
 
 def begin_fetch(connection: Connection, segment: Segment, report: Report, store_key: str, now: datetime) -> None:
@@ -264,22 +273,49 @@ def try_failed_again(connection: Connection, media_servers: Collection[str], now
 def refresh_recording(connection: Connection, recording_id: str, now: datetime) -> None:
     """Makes the row of a recording say what its segments say. A deleted one stays deleted."""
     query = select(segments).where(segments.c.recording_id == recording_id).order_by(segments.c.number)
-    rows = connection.execute(query).all()
-    views = [SegmentView(SegmentState(row.state), row.reason) for row in rows]
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    views = [SegmentView(SegmentState(row["state"]), row["reason"], bool(row["uri"])) for row in rows]
     announced = connection.execute(select(recordings.c.announced).where(recordings.c.id == recording_id)).scalar_one()
     state, reason = recording_state(views, announced)
-    ends = [row.ended_at for row in rows if row.ended_at is not None]
-    durations = [row.duration_ms for row in rows if row.duration_ms is not None]
+    ends = [row["ended_at"] for row in rows if row["ended_at"] is not None]
+    running = state is RecordingState.RECORDING
+    joined = timeline_of(rows)
+    known = [row["duration_ms"] for row in rows if row["duration_ms"] is not None]
     connection.execute(
         update(recordings)
         .where(recordings.c.id == recording_id, recordings.c.state != RecordingState.DELETED)
         .values(
             state=state,
             reason=reason,
-            ended_at=max(ends) if ends and state is not RecordingState.RECORDING else None,
-            duration_ms=sum(durations) if durations else None,
+            ended_at=max(ends) if ends and not running else None,
+            duration_ms=(joined.duration_ms or sum(known)) if known else None,
+            segment_count=len(rows),
+            gap_ms=sum(gap.duration_ms for gap in joined.gaps),
+            gaps=[asdict(gap) for gap in joined.gaps] or None,
             stored_at=func.coalesce(recordings.c.stored_at, now) if state is RecordingState.STORED else None,
         )
+    )
+
+
+def timeline_of(rows: Sequence[Mapping[str, Any]]) -> Timeline:
+    """Of a recording's segments by number. Those that still run, or whose time nobody knows, have no place yet."""
+    ended = [row for row in rows if row["state"] not in _RUNNING and row["started_at"] is not None]
+    return timeline([_part(row) for row in ended])
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    lasted = (row["ended_at"] or row["started_at"]) - row["started_at"]
+    known = row["duration_ms"]
+    return Part(
+        number=row["number"],
+        state=SegmentState(row["state"]),
+        reason=row["reason"],
+        ended_because=row["ended_because"],
+        started=bool(row["uri"]),
+        started_at=row["started_at"],
+        duration_ms=max(0, round(lasted.total_seconds() * 1000)) if known is None else known,
+        heard_from_ms=row["heard_from_ms"],
+        heard_to_ms=row["heard_to_ms"],
     )
 
 

@@ -83,12 +83,16 @@ recordings = Table(
     Column("encoding", String(32), nullable=False, default=""),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    Column("duration_ms", BigInteger),
+    Column("duration_ms", BigInteger),  # of the joined audio
+    Column("segment_count", Integer, nullable=False, default=1),
+    Column("gap_ms", BigInteger, nullable=False, default=0),
+    Column("gaps", JSON(none_as_null=True)),  # between, before and behind its segments: ``timeline.Gap``
     Column("stored_at", Instant),
     Column("deleted_at", Instant),
     Index(None, "started_at", "id"),
     Index(None, "call_id"),
-    Index(None, "state", "reason", "stored_at"),  # all that the counts need
+    Index(None, "state", "reason", "stored_at"),  # with the next one, all that the counts need
+    Index(None, "gap_ms"),
     Index(None, "calling_number"),
     Index(None, "called_number"),
 )
@@ -106,6 +110,9 @@ segments = Table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("duration_ms", BigInteger),
+    Column("ended_because", String(64), nullable=False, default=""),  # in the controller's word, whatever came of it
+    Column("heard_from_ms", BigInteger),  # the first packet in it, and the last one
+    Column("heard_to_ms", BigInteger),
     Column("media_type", String(64), nullable=False, default=""),
     Column("size", BigInteger),
     Column("sha256", String(64), nullable=False, default=""),

@@ -31,6 +31,8 @@ class Tally:
     undeleted_segments: int = 0  # stored here, still on their media server
     verifications: Mapping[str, int] = field(default_factory=dict)  # of segments that are kept, by what was found
     degraded_segments: int = 0  # kept, and not all that was said can be heard
+    interrupted: int = 0  # recordings with a gap
+    gap_ms: int = 0  # of all of them
 
 
 def count(connection: Connection, overdue_since: datetime) -> Tally:
@@ -53,6 +55,8 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
         else:
             stored += number
     verifications, degraded = _judged(connection)
+    gaps = select(func.count(), func.sum(recordings.c.gap_ms)).where(recordings.c.gap_ms > 0)
+    interrupted, gap_ms = connection.execute(gaps).one()
     return Tally(
         expected=states.total(),
         stored=stored,
@@ -65,6 +69,8 @@ def count(connection: Connection, overdue_since: datetime) -> Tally:
         undeleted_segments=_undeleted(connection),
         verifications=verifications,
         degraded_segments=degraded,
+        interrupted=interrupted,
+        gap_ms=gap_ms or 0,
     )
 
 

@@ -1,0 +1,132 @@
+"""What is heard of a recording, or of one of its segments: which stored files, in which order, with how much silence.
+
+Pure but for reading the catalogue. Not responsible for the form in which it is wanted, nor for who may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from mediaserverd.recorder.api.problems import Problem
+from mediaserverd.recorder.api.recordings import absent
+from mediaserverd.recorder.catalogue import recordings as catalogue
+from mediaserverd.recorder.catalogue.custody import custody_of
+from mediaserverd.recorder.catalogue.segments import timeline_of
+from mediaserverd.recorder.playback import Heard, Stored
+from mediaserverd.recorder.states import RecordingState, SegmentState
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """``segment``: None for all of them. ``name``: of the file that people get, without its suffix."""
+
+    recording_id: str
+    segment: int | None
+    format: str
+    heard: tuple[Heard, ...]
+    keys_destroyed_at: datetime | None
+    name: str
+    segment_urls: tuple[str, ...]
+
+    @property
+    def is_one_file(self) -> bool:
+        return len(self.heard) == 1
+
+    @property
+    def keys_are_gone(self) -> bool:
+        return any(each.stored.encrypted and each.stored.custody is None for each in self.heard)
+
+
+def find_audio(connection: Connection, recording_id: str, number: int | None) -> Audio:
+    """``number`` None: the whole recording. Raises Problem where there is nothing to be heard, or not yet."""
+    recording = catalogue.find_recording(connection, recording_id)
+    if recording is None:
+        raise absent(recording_id)
+    if recording["state"] == RecordingState.DELETED:
+        raise Problem(410, f"this recording was deleted at {recording['deleted_at']:%Y-%m-%d %H:%M} UTC")
+    segments = catalogue.segments_of(connection, recording_id)
+    wanted = _stored(segments, recording_id) if number is None else _one(segments, number)
+    alone = len(wanted) == 1
+    pieces = {piece.number: piece for piece in timeline_of(segments).pieces}
+    heard = []
+    for segment in wanted:
+        stored = _object(connection, segment)
+        piece = pieces[segment["number"]]
+        heard.append(Heard(stored) if alone else Heard(stored, piece.silence_before_ms, piece.until_ms))
+    return Audio(
+        recording_id=recording_id,
+        segment=wanted[0]["number"] if alone else None,
+        format=wanted[0]["format"],
+        heard=tuple(heard),
+        keys_destroyed_at=next((one["keys_destroyed_at"] for one in wanted if one["keys_destroyed_at"]), None),
+        name=_name(recording, wanted),
+        segment_urls=_urls(recording_id, segments),
+    )
+
+
+def _one(segments: Sequence[Row], number: int) -> list[Row]:
+    wanted = [segment for segment in segments if segment["number"] == number]
+    if not wanted:
+        raise Problem(404, f"the recording has no segment {number}; it has {len(segments)}")
+    _check(wanted[0], ())
+    return wanted
+
+
+def _stored(segments: Sequence[Row], recording_id: str) -> list[Row]:
+    """All that can be heard, once nothing more is to come."""
+    urls = _urls(recording_id, segments) if len(segments) > 1 else ()
+    there = [segment for segment in segments if segment["state"] == SegmentState.STORED]
+    lost = (SegmentState.FAILED, SegmentState.DISCARDED)
+    for segment in segments:
+        if not there or segment["state"] not in lost:
+            _check(segment, urls)
+    if len(there) > 1 and any(segment["format"] != "sasf" for segment in there):
+        raise Problem(
+            409, "its segments are kept as WAV files, which are not joined; ask for one of them", segments=urls
+        )
+    return there
+
+
+def _check(segment: Row, urls: Sequence[str]) -> None:
+    more = {"segments": urls} if urls else {}
+    match SegmentState(segment["state"]):
+        case SegmentState.STORED:
+            pass
+        case SegmentState.FAILED:
+            raise Problem(404, f"there is no audio: it failed ({segment['reason']})", reason=segment["reason"])
+        case state:
+            what = f"segment {segment['number']} is" if urls else "it is"
+            told = f"{what} not in the store yet, but {state}; try again later"
+            raise Problem(409, told, {"Retry-After": "5"}, **more)
+
+
+def _urls(recording_id: str, segments: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(f"/api/v1/recordings/{recording_id}/segments/{segment['number']}/audio" for segment in segments)
+
+
+def _object(connection: Connection, segment: Row) -> Stored:
+    return Stored(
+        store_key=segment["store_key"],
+        size=segment["stored_size"],
+        sha256=segment["stored_sha256"],
+        source_sha256=segment["sha256"],
+        encrypted=segment["encrypted"],
+        compressed=bool(segment["compression"]),
+        custody=custody_of(connection, segment["recording_id"], segment["number"]),
+    )
+
+
+def _name(recording: Row, wanted: Sequence[Row]) -> str:
+    """What a person sees in the download folder: when, who, whom. Letters that a header or a disk may not take go."""
+    moment = f"{recording['started_at'].astimezone(UTC):%Y%m%dT%H%M%SZ}"
+    number = wanted[0]["number"] if len(wanted) == 1 else ""
+    parts = [moment, recording["calling_number"], recording["called_number"], recording["id"][:8], number]
+    cleaned = ["".join(letter for letter in str(part) if letter.isascii() and letter.isalnum()) for part in parts]
+    return "_".join(filter(None, cleaned))

@@ -1,0 +1,132 @@
+"""A recording that went on on another media server is one recording: joined, with its gap, and waited for in full."""
+
+from __future__ import annotations
+
+import io
+import secrets
+import wave
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.kit.speech import Samples, speech
+from tests.recorder.media_server import entry
+from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen
+from tests.recorder.site import Site
+from tests.recorder.test_playback import heard, likeness
+
+FIRST_S, SECOND_S = 2.0, 1.6
+GAP_MS = 1020  # from the last packet of the first to the first packet of the second, 20 ms into it
+
+
+@pytest.fixture
+async def pen(site: Site) -> Pen:
+    return Pen(site)
+
+
+def announced(recording_id: str) -> list[dict[str, Any]]:
+    """Two segments as a controller announces them; the media server of the first one was lost."""
+    file = {number: f"{recording_id}-{number}.sasf" for number in (1, 2)}
+    return [
+        entry(1, "expected", recording_id),
+        entry(2, "started", recording_id, file=file[1]),
+        entry(3, "ended", recording_id, reason="media-server-lost", duration_ms=2500),
+        entry(4, "expected", recording_id, 2),
+        entry(5, "started", recording_id, 2, file=file[2]),
+        entry(6, "ended", recording_id, 2),
+    ]
+
+
+def add_first(pen: Pen, recording_id: str) -> None:
+    times: dict[str, Any] = {
+        "started_at": "2026-01-02T03:04:05.000Z",
+        "ended_at": "2026-01-02T03:04:07.000Z",
+        "duration_ms": 2000,
+    }
+    pen.add(recording_id=recording_id, seconds=FIRST_S, reason="recovered", **times)
+
+
+def add_second(pen: Pen, recording_id: str) -> None:
+    times: dict[str, Any] = {
+        "started_at": "2026-01-02T03:04:08.000Z",
+        "ended_at": "2026-01-02T03:04:09.600Z",
+        "duration_ms": 1600,
+    }
+    pen.add(recording_id=recording_id, segment=2, seconds=SECOND_S, **times)
+
+
+def channels(content: bytes) -> tuple[int, Samples]:
+    with wave.open(io.BytesIO(content)) as file:
+        return file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), np.int16).reshape(-1, 2)
+
+
+async def test_two_segments_are_one_recording_with_the_gap_between_them(pen: Pen) -> None:
+    site, recording_id = pen.site, secrets.token_hex(16)
+    add_first(pen, recording_id)
+    add_second(pen, recording_id)
+    await site.ledger(announced(recording_id))
+    detail = await site.until_gone_from_source(recording_id)
+    gap = {"after": 1, "start_ms": 2000, "duration_ms": GAP_MS, "reason": "media-server-lost"}
+    assert (detail["segment_count"], detail["gaps"], detail["duration_ms"]) == (2, [gap], 4600)
+    assert (detail["state"], detail["verification"]) == ("stored", "verified")
+    assert detail["proof"].count("not a byte was changed") == 2
+    assert detail["proof"].endswith(f"{GAP_MS} ms are missing after segment 1 (media-server-lost)")
+    (listed,) = (await site.api.get("/api/v1/recordings")).json()["recordings"]
+    assert listed["gaps"] == [gap]
+    quality = (await site.api.get(f"/api/v1/recordings/{recording_id}/quality")).json()
+    assert (quality["degraded"], quality["gaps"]) == (True, [gap])
+    reconciliation = await site.reconciliation()
+    assert (reconciliation["stored"], reconciliation["interrupted"], reconciliation["gap_ms"]) == (1, 1, GAP_MS)
+
+    answer = await heard(site, recording_id)
+    rate, samples = channels(answer.content)
+    assert (rate, len(samples)) == (8000, 4.6 * 8000)
+    for channel, seed in enumerate((CALLING_SEED, CALLED_SEED)):
+        assert likeness(speech(seed, FIRST_S), samples[:16000, channel]) > 0.98
+        assert likeness(speech(seed, SECOND_S), samples[24000:, channel]) > 0.98
+    assert not samples[16000:24000].any()
+    across = await heard(site, recording_id, headers={"Range": "bytes=60000-100000"})
+    assert (across.status_code, across.content) == (206, answer.content[60000:100001])
+    assert across.headers["ETag"] == answer.headers["ETag"]
+    assert answer.headers["Content-Disposition"].endswith(f'{recording_id[:8]}.wav"')
+    compressed = await heard(site, recording_id, params={"format": "ogg"})
+    assert (compressed.status_code, compressed.headers["Content-Type"]) == (200, "audio/ogg")
+    refused = await heard(site, recording_id, params={"format": "sasf"})
+    assert (refused.status_code, len(refused.json()["segments"])) == (409, 2)
+    assert (await site.api.get(refused.json()["segments"][1], params={"format": "sasf"})).status_code == 200
+
+
+async def test_a_segment_that_is_still_on_its_way_is_waited_for_and_told(pen: Pen) -> None:
+    site, recording_id = pen.site, secrets.token_hex(16)
+    add_second(pen, recording_id)
+    await site.ledger([each for each in announced(recording_id) if each["segment"] == 2 or each["event"] != "ended"])
+    await site.until(recording_id, lambda detail: detail["segments"][1]["state"] == "stored")
+    waiting = await heard(site, recording_id)
+    assert (waiting.status_code, "segment 1 is not in the store yet" in waiting.json()["detail"]) == (409, True)
+    assert (await site.api.get(waiting.json()["segments"][1])).status_code == 200
+    add_first(pen, recording_id)
+    detail = await site.until_gone_from_source(recording_id)
+    assert [segment["state"] for segment in detail["segments"]] == ["stored", "stored"]
+    assert (await heard(site, recording_id)).status_code == 200
+
+
+async def test_a_segment_that_never_comes_is_an_alarm_and_then_a_gap(
+    pen: Pen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site, recording_id = pen.site, secrets.token_hex(16)
+    site.media.misdeed.server_errors = 10_000  # it is there, and cannot be had
+    add_first(pen, recording_id)
+    await site.ledger(announced(recording_id)[:3])
+    add_second(pen, recording_id)
+    overdue = await site.until(recording_id, lambda detail: capsys.readouterr().out.count("segment_overdue") > 0)
+    assert overdue["segments"][0]["state"] in ("ended", "fetching")
+    site.media.files.clear()
+    await site.ledger([entry(7, "ended", recording_id, 2)])
+    site.media.misdeed.server_errors = 0
+    add_second(pen, recording_id)
+    found = await site.until(recording_id, lambda detail: detail["state"] == "partial")
+    assert [segment["state"] for segment in found["segments"]] == ["failed", "stored"]
+    (gap,) = found["gaps"]
+    assert (gap["after"], gap["reason"]) == (0, "missing")
+    assert (await heard(site, recording_id)).status_code == 200

@@ -1,0 +1,107 @@
+"""How segments follow each other, what is missing between them, and what the whole then proves."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mediaserverd.recorder.proof import proof
+from mediaserverd.recorder.states import SegmentState
+from mediaserverd.recorder.timeline import Gap, Part, Piece, Timeline, timeline
+
+BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def part(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:
+    values: dict[str, Any] = {
+        "state": SegmentState.STORED,
+        "reason": "call-ended",
+        "ended_because": "call-ended",
+        "started": True,
+        **more,
+    }
+    return Part(number=number, started_at=BEGIN + timedelta(milliseconds=at_ms), duration_ms=duration_ms, **values)
+
+
+def lost(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:
+    return part(number, at_ms, duration_ms, ended_because="media-server-lost", reason="recovered", **more)
+
+
+def failed(number: int, at_ms: int, duration_ms: int, reason: str, **more: Any) -> Part:
+    return part(number, at_ms, duration_ms, state=SegmentState.FAILED, reason=reason, ended_because="", **more)
+
+
+def test_one_segment_has_no_gap_however_long_it_was_silent() -> None:
+    assert timeline([part(1, 0, 9000, heard_from_ms=400, heard_to_ms=5000)]) == Timeline((Piece(1),), (), 9000)
+
+
+def test_a_gap_is_from_the_last_packet_before_it_to_the_first_one_behind_it() -> None:
+    found = timeline([lost(1, 0, 5000, heard_to_ms=4800), part(2, 5600, 3000, heard_from_ms=150, heard_to_ms=2990)])
+    assert found.gaps == (Gap(1, 4800, 950, "media-server-lost"),)
+    assert found.pieces == (Piece(1, 0, 4800), Piece(2, 800))
+    assert found.duration_ms == 4800 + 800 + 3000
+
+
+def test_what_a_server_that_was_cut_off_wrote_on_is_cut_off() -> None:
+    found = timeline([lost(1, 0, 60_000, heard_to_ms=5000), part(2, 6000, 2000, heard_from_ms=0)])
+    assert (found.pieces[0].until_ms, found.gaps[0].duration_ms, found.duration_ms) == (5000, 1000, 8000)
+
+
+def test_clocks_that_disagree_make_no_negative_gap() -> None:
+    found = timeline([lost(1, 0, 5000), part(2, 4000, 2000)])
+    assert (found.gaps, found.pieces, found.duration_ms) == ((), (Piece(1, 0, 5000), Piece(2)), 7000)
+
+
+def test_an_attempt_that_never_began_leaves_the_reason_to_what_was_before() -> None:
+    vain = failed(2, 5200, 100, "disk floor", started=False)
+    found = timeline([lost(1, 0, 5000), vain, part(3, 5500, 1000)])
+    assert found.gaps == (Gap(1, 5000, 500, "media-server-lost"),)
+
+
+def test_a_segment_that_is_lost_is_a_gap_with_its_reason_wherever_it_was() -> None:
+    missing = {"reason": "missing"}
+    assert timeline([failed(1, 0, 4000, **missing), part(2, 5000, 1000)]).gaps == (Gap(0, 0, 5000, "missing"),)
+    within = timeline([part(1, 0, 1000), failed(2, 1200, 3000, **missing), part(3, 4500, 1000)])
+    assert within.gaps == (Gap(1, 1000, 3500, "missing"),)
+    behind = timeline([lost(1, 0, 2000), failed(2, 2500, 1500, "no-media-server", started=False)])
+    assert behind.gaps == (Gap(1, 2000, 2000, "no-media-server"),)
+    assert timeline([failed(1, 0, 4000, **missing)]) == Timeline((), (Gap(0, 0, 4000, "missing"),), 0)
+
+
+def test_two_servers_lost_one_after_the_other_make_two_gaps_of_one_recording() -> None:
+    found = timeline([lost(1, 0, 5000), lost(2, 6000, 3000), part(3, 9800, 2000)])
+    assert [(gap.after, gap.start_ms, gap.duration_ms) for gap in found.gaps] == [(1, 5000, 1000), (2, 9000, 800)]
+    assert found.duration_ms == 11_800
+
+
+def test_discarded_segments_have_no_place() -> None:
+    assert timeline([part(1, 0, 500, state=SegmentState.DISCARDED), part(2, 600, 900)]).gaps == ()
+
+
+def row(number: int, verification: str, *findings: str, state: str = "stored") -> dict[str, Any]:
+    return {
+        "number": number,
+        "state": state,
+        "reason": "missing",
+        "format": "sasf",
+        "verification": verification,
+        "verification_findings": list(findings),
+    }
+
+
+def test_the_sentence_covers_every_segment_and_every_gap_and_the_verdict_is_the_worst() -> None:
+    gap = {"after": 1, "start_ms": 5000, "duration_ms": 812, "reason": "media-server-lost"}
+    good = [row(1, "verified", "proves this"), row(2, "verified", "proves that")]
+    assert proof(good, [gap]) == (
+        "verified",
+        "segment 1 proves this; segment 2 proves that; 812 ms are missing after segment 1 (media-server-lost)",
+    )
+    verdict, sentence = proof([*good, row(3, "failed", "byte 7 was changed"), row(4, "", state="failed")], [])
+    assert verdict == "failed"
+    assert "segment 3 does not prove what it should: byte 7 was changed" in sentence
+    assert "segment 4 is not there (failed: missing)" in sentence
+
+
+def test_one_segment_speaks_for_itself_and_nothing_stored_proves_nothing() -> None:
+    assert proof([row(1, "verified", "proves this")], []) == ("verified", "proves this")
+    assert proof([row(1, "", state="failed")], []) == ("", "nothing of it is stored, so nothing is proven")
