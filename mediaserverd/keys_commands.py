@@ -12,6 +12,8 @@ import typer
 from rich.table import Column, Table
 
 from mediaserverd.recorder import shredding
+from mediaserverd.recorder.catalogue.custody import lost_with, unread_with
+from mediaserverd.recorder.catalogue.database import ask
 from mediaserverd.recorder.keyfiles import read_file, read_private, read_public
 from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.vault import KeyInfo, Vault
@@ -55,10 +57,14 @@ def import_key(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Seal a private key into the vault: it then opens what was encrypted for it."""
+    settings = load(config).recorder
     vault = _vault(config)
     password = told(lambda: read_file(password_file).strip()) if password_file else None
     key = told(lambda: vault.keep(read_private(read_file(file), password, str(file))))
     out.print(f"imported the key {key}; delete {file} if no other copy is wanted", markup=False)
+    if unread := told(lambda: ask(settings.database_url, unread_with, key)):
+        soon = f"a running recorder looks at them within {settings.poll_interval_s:.0f} s"
+        out.print(f"it opens {unread} stored file(s) that nobody here could read until now; {soon}", markup=False)
 
 
 @app.command()
@@ -111,8 +117,8 @@ def destroy(
 
 
 def _destroy_key(settings: RecorderSettings, vault: Vault, key: str, yes: bool) -> None:
-    others = {each.key_id for each in told(vault.listed) if each.where != "elsewhere" and each.key_id != key}
-    lost = told(lambda: shredding.lost_with(settings.database_url, key, others))
+    others = told(vault.opening) - {key}
+    lost = told(lambda: ask(settings.database_url, lost_with, key, others))
     if not yes:
         typer.confirm(
             f"Destroy the private key {key}? {lost} file(s) that only it opens are lost for good.", abort=True

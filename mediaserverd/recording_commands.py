@@ -28,11 +28,12 @@ def quality(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Show what a recording is worth: whether it was verified, what was lost, how exact its times are."""
-    from mediaserverd.recorder.catalogue.recordings import segments_of_recording
+    from mediaserverd.recorder.catalogue.database import ask
+    from mediaserverd.recorder.catalogue.recordings import segments_of
     from mediaserverd.recorder.catalogue.segments import timeline_of
 
     settings = load(config).recorder
-    segments = told(lambda: segments_of_recording(settings.database_url, recording))
+    segments = told(lambda: ask(settings.database_url, segments_of, recording))
     if not segments:
         fail(f"there is no recording {recording}")
     for segment in segments:

@@ -44,18 +44,25 @@ _CODECS: Final[dict[str, Codec]] = {codec: codec for codec in get_args(Codec)}
 
 
 @dataclass(frozen=True, slots=True)
+class Press:
+    """How to make a smaller form. ``signing_key``: raw Ed25519, of this recorder. ``recipients``: PEM."""
+
+    compression: Compression
+    signing_key: bytes
+    recipients: tuple[bytes, ...]
+    writer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
-    """``signing_key``: raw Ed25519, of this recorder. ``recipients``: PEM."""
+    """``press`` None: the file stays as it is."""
 
     path: Path
     recording_id: str
     segment: int
     key: bytes | None
     trusted: frozenset[bytes]
-    compression: Compression
-    signing_key: bytes
-    recipients: tuple[bytes, ...]
-    writer: str
+    press: Press | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,11 @@ def examine(_: Job, task: Task) -> Examined:
     return replace(examined, **_taken_out(examined.path))
 
 
+def examine_again(_: Job, task: Task) -> Examined:
+    """Of a file in the store, which stays as it is. Raises SasfError, OSError."""
+    return _examine(task)
+
+
 def evidence(path: Path, findings: Collection[str]) -> Examined:
     """A file that cannot be read as what it should be. Its keys, if it has any, are taken out as of any other."""
     size, sha256 = _digest(path)
@@ -121,10 +133,11 @@ def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     examined = replace(examined, heard_ms=_heard_ms(contents))
     if examined.verification is Verification.VERIFIED:
         examined = replace(examined, metadata=contents.meta.get("metadata"))
-    codec = _codec(task, examined.verification, reader.header, contents)
-    if codec is not None:
+    press = task.press
+    codec = _codec(press, examined.verification, reader.header, contents) if press is not None else None
+    if press is not None and codec is not None:
         try:
-            path, quality = _compressed(task, reader.header, contents, codec)
+            path, quality = _compressed(task.path, press, reader.header, contents, codec)
             return _judged(replace(examined, path=path, compression=codec), reader, quality)
         except OSError:
             raise
@@ -178,28 +191,28 @@ def _verification(verdict: Verdict, findings: list[str]) -> Verification:
     return Verification.VERIFIED if verdict.decrypted else Verification.UNREAD
 
 
-def _codec(task: Task, verification: Verification, header: Header, contents: Contents) -> Codec | None:
+def _codec(press: Press, verification: Verification, header: Header, contents: Contents) -> Codec | None:
     """How to compress; None: not at all. What is evidence stays as it was received.
 
     What was asked for this recording alone (by its policy, say) comes before what is done with all of them here.
     """
     if verification is not Verification.VERIFIED or header.content != "received":
         return None
-    if task.compression == "none" or contents.meta.get("encoding_asked") is True:
+    if press.compression == "none" or contents.meta.get("encoding_asked") is True:
         asked = str(contents.meta.get("encoding", "")).lower()  # audio/opus, audio/x-truespeech: docs/wire.md section 1
         return _CODECS.get(asked.removeprefix("audio/").removeprefix("x-"))
-    return _CODECS.get(task.compression)
+    return _CODECS.get(press.compression)
 
 
-def _compressed(task: Task, source: Header, contents: Contents, codec: Codec) -> tuple[Path, Quality]:
+def _compressed(original: Path, press: Press, source: Header, contents: Contents, codec: Codec) -> tuple[Path, Quality]:
     """A file of our own, encrypted for the recipients of now if the other was for those of then."""
-    path = task.path.with_name(task.path.name + COMPRESSED)
+    path = original.with_name(original.name + COMPRESSED)
     key = secrets.token_bytes(KEY_BYTES) if source.encrypted else None
-    recipients: list[PublicKey] = [load_public(pem) for pem in task.recipients] if source.encrypted else []
-    _, sha256 = _digest(task.path)
-    header = rendered_header(source, sha256, file_id=secrets.token_bytes(FILE_ID_BYTES), writer=task.writer)
+    recipients: list[PublicKey] = [load_public(pem) for pem in press.recipients] if source.encrypted else []
+    _, sha256 = _digest(original)
+    header = rendered_header(source, sha256, file_id=secrets.token_bytes(FILE_ID_BYTES), writer=press.writer)
     with path.open("wb") as target:
-        signer = Ed25519PrivateKey.from_private_bytes(task.signing_key)
+        signer = Ed25519PrivateKey.from_private_bytes(press.signing_key)
         writer = SasfWriter(target, header, signer, key, recipients, chunk_ms=CHUNK_MS)
         quality = compress(contents, codec, writer)
         target.flush()

@@ -18,7 +18,7 @@ from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAGIC, MAX_OPENING_BYTES, Opening, parse_opening
 from mediaserverd.recorder.catalogue.segments import Segment
-from mediaserverd.recorder.examination import Examined, Task, evidence, examine
+from mediaserverd.recorder.examination import Examined, Press, Task, evidence, examine
 from mediaserverd.recorder.keyfiles import KeyFault, public_pem
 from mediaserverd.recorder.settings import Compression
 from mediaserverd.recorder.states import Verification
@@ -76,10 +76,12 @@ class Intake:
             segment=segment.number,
             key=self._key(taken),
             trusted=self._vault.trusted_signers(),
-            compression=self._compression,
-            signing_key=self._vault.signer().private_bytes_raw(),
-            recipients=tuple(public_pem(key) for key in self._vault.recipients().values()),
-            writer=self._name,
+            press=Press(
+                compression=self._compression,
+                signing_key=self._vault.signer().private_bytes_raw(),
+                recipients=tuple(public_pem(key) for key in self._vault.recipients().values()),
+                writer=self._name,
+            ),
         )
 
     def _key(self, taken: Path) -> bytes | None:

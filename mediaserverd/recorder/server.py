@@ -35,6 +35,7 @@ from mediaserverd.recorder.media_servers import MediaServers
 from mediaserverd.recorder.metrics import CatalogueCollector
 from mediaserverd.recorder.playback import Playback
 from mediaserverd.recorder.retrieval import RetrievalClient
+from mediaserverd.recorder.second_look import SecondLook
 from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.store import Store
 from mediaserverd.recorder.vault import Vault
@@ -160,6 +161,15 @@ class _Running:
             database, store, media_servers, self.fetcher, self.census, settings.poll_interval_s
         )
         self.fetcher.on_change = self.housekeeping.changed
+        self.second_look = SecondLook(
+            database,
+            store,
+            vault,
+            self.examiners,
+            incoming,
+            lambda: self.housekeeping.poll_s,
+            self.housekeeping.changed,
+        )
         self.renderers = Workshop(settings.workers, waiting_limit=RENDERINGS_WAITING)
         self.playback = Playback(store, vault, self.renderers, version("mediaserverd"))
         self.access = Access(database, ledger_token)
@@ -181,6 +191,7 @@ class _Running:
         self._tasks = [
             asyncio.create_task(self.fetcher.run(), name="fetch recordings"),
             asyncio.create_task(self.housekeeping.run(), name="housekeeping"),
+            asyncio.create_task(self.second_look.run(), name="second look at unread recordings"),
         ]
 
     async def stop(self) -> None:

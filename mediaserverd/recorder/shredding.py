@@ -6,7 +6,6 @@ Not responsible for private keys (``vault``), nor for the deletion of a recordin
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Final
 
@@ -18,15 +17,6 @@ from mediaserverd.recorder.catalogue.tables import segments
 
 _ATTEMPTS: Final = 50  # readers of the catalogue are done within milliseconds
 _PAUSE_S: Final = 0.1
-
-
-def lost_with(database_url: str, key_id: str, others: Collection[str]) -> int:
-    """How many files would be lost with a private key, given the others that are here."""
-    engine = open_engine(database_url)
-    with engine.connect() as connection:
-        lost = custody.lost_with(connection, key_id, others)
-    engine.dispose()
-    return lost
 
 
 def destroy_recording(database_url: str, recording_id: str, who: str) -> int:

@@ -123,6 +123,10 @@ class Vault:
         here = [key for wrapped in keybox.keys if (key := self.private_key(wrapped.key_id)) is not None]
         return unwrap(keybox, file_id, here) if here else None
 
+    def opening(self) -> frozenset[str]:
+        """The ids of the private keys that are here."""
+        return frozenset(key.key_id for key in self.listed() if key.where != "elsewhere")
+
     def listed(self) -> list[KeyInfo]:
         """All that are known here, oldest first."""
         recipients = self.recipients()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import insert
 from typer.testing import CliRunner
 
 from mediaserverd.__main__ import app
+from mediaserverd.config import load_config
 from mediaserverd.protocol.sasf.keys import key_id
+from mediaserverd.recorder.catalogue.database import open_engine
+from mediaserverd.recorder.catalogue.tables import keyboxes, recordings, segments
 from mediaserverd.recorder.keyfiles import public_pem
 
 KEY = re.compile(r"\b[0-9a-f]{16}\b")
@@ -75,6 +80,20 @@ def test_import_seals_a_key_and_says_that_the_file_is_still_there(keys: CommandL
     assert "delete" in keys("import", str(file))
     assert key_id(key.public_key()) in keys("list")
     assert "cannot read" in keys("import", str(tmp_path / "absent.pem"), fails=True)
+
+
+def test_import_tells_what_can_be_read_from_now_on(keys: CommandLine, tmp_path: Path) -> None:
+    key = X25519PrivateKey.generate()
+    file = tmp_path / "given.pem"
+    file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    segment = {"recording_id": "ab" * 16, "number": 1}
+    unread = {"state": "stored", "verification": "unread", "key_ids": key_id(key.public_key()), "stored_size": 1}
+    with open_engine(load_config(keys.file).recorder.database_url).begin() as catalogue:
+        values = {"kind": "policy", "state": "stored", "announced": True, "started_at": datetime.now(UTC)}
+        catalogue.execute(insert(recordings).values(id="ab" * 16, **values))
+        catalogue.execute(insert(segments).values(**segment, **unread))
+        catalogue.execute(insert(keyboxes).values(**segment, file_id=b"", content=b""))
+    assert "it opens 1 stored file(s) that nobody here could read until now" in keys("import", str(file))
 
 
 def test_escrow_adds_and_removes_somebody_elses_public_key(keys: CommandLine, tmp_path: Path) -> None:

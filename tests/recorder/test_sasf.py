@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mediaserverd.protocol.sasf.faults import WrongKey
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.recovery import seal_recovered
+from mediaserverd.recorder.catalogue.custody import unread_with
+from mediaserverd.recorder.catalogue.database import ask
 from mediaserverd.recorder.vault import Vault
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
@@ -120,6 +122,27 @@ async def test_a_recording_for_other_keys_is_stored_and_told_as_unread(pen: Pen,
     segment = await stored(pen, pen.add(recording_id="ab" * 16, content=content))
     assert (segment["verification"], segment["key_ids"]) == ("unread", list(elsewhere.recipients()))
     assert "the audio was not looked at" in segment["verification_findings"][0]
+
+
+async def test_a_recording_that_no_key_opened_is_judged_when_its_key_comes(pen: Pen, tmp_path: Path) -> None:
+    elsewhere = Vault.open(tmp_path / "elsewhere" / "keys", None)
+    content = sasf("ab" * 16, pen.signer, list(elsewhere.recipients().values()), meta={"metadata": SPOKEN})
+    pen.add(recording_id="ab" * 16, content=content, metadata=None, quality=None)
+    detail = await pen.site.until_gone_from_source("ab" * 16)
+    assert (detail["segments"][0]["verification"], detail["segments"][0]["quality"]) == ("unread", None)
+    (path,) = pen.site.stored_files()
+    kept = path.read_bytes()
+    (name,) = elsewhere.opening()
+    key = elsewhere.private_key(name)
+    assert key is not None
+    Vault.open(pen.site.settings.keys_directory, None).keep(key)
+    assert ask(pen.site.settings.database_url, unread_with, name) == 1
+    detail = await pen.site.until("ab" * 16, lambda now: bool(now["segments"][0]["verification"] != "unread"))
+    (segment,) = detail["segments"]
+    assert (segment["verification"], segment["quality"]["degraded"]) == ("verified", False)
+    assert {name: detail[name] for name in SPOKEN} == SPOKEN
+    assert path.read_bytes() == kept, "it has no keys in it still"
+    assert ask(pen.site.settings.database_url, unread_with, name) == 0
 
 
 async def test_what_was_found_in_files_is_counted_also_after_a_restart(pen: Pen, tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 from mediaserverd.protocol.sasf.faults import WrongKey
 from mediaserverd.protocol.sasf.keys import PrivateKey
 from mediaserverd.protocol.sasf.reader import SasfReader
-from mediaserverd.recorder.shredding import destroy_recording, lost_with
+from mediaserverd.recorder.catalogue.custody import lost_with
+from mediaserverd.recorder.catalogue.database import ask
+from mediaserverd.recorder.shredding import destroy_recording
 from mediaserverd.recorder.vault import Vault
 from tests.recorder.media_server import File, whole_call
 from tests.recorder.sasf_files import Pen
@@ -105,4 +107,4 @@ async def test_destroying_a_private_key_is_told_what_it_costs_first(pen: Pen) ->
     vault = Vault.open(pen.site.settings.keys_directory, None)
     (key,) = [key.key_id for key in vault.listed()]
     url = pen.site.settings.database_url
-    assert (lost_with(url, key, ()), lost_with(url, "0" * 16, ())) == (1, 0)
+    assert (ask(url, lost_with, key, ()), ask(url, lost_with, "0" * 16, ())) == (1, 0)

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
-from mediaserverd.recorder.catalogue.segments import Segment, degraded
+from mediaserverd.recorder.catalogue.segments import Key, Segment, degraded, refresh_recording
 from mediaserverd.recorder.catalogue.tables import keyboxes, segments
 from mediaserverd.recorder.catalogue.unannounced import complete
+from mediaserverd.recorder.states import SegmentState, Verification
 
 if TYPE_CHECKING:  # the command line reads custody, and has no need of what reads recordings
+    from mediaserverd.recorder.examination import Examined
     from mediaserverd.recorder.intake import Admitted
 
 
@@ -30,18 +32,20 @@ class Custody:
     content: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file in the store that no key here opened when it came."""
+
+    key: Key
+    store_key: str
+    size: int
+    key_ids: frozenset[str]
+    custody: Custody
+
+
 def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, now: datetime) -> None:
     """Before the object is put into the store: an object without this row could never be opened."""
     examined = admitted.examined
-    heard_from, heard_to = examined.heard_ms or (None, None)
-    told: dict[str, Any] = {
-        "quality": examined.quality,
-        "degraded": degraded(examined.quality),
-        "duration_ms": examined.duration_ms,
-        "ended_at": examined.ended_at,
-        "heard_from_ms": heard_from,
-        "heard_to_ms": heard_to,
-    }
     connection.execute(
         update(segments)
         .where(_is(segment.recording_id, segment.number))
@@ -52,9 +56,7 @@ def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, 
             stored_sha256=examined.sha256,
             encrypted=examined.encrypted,
             key_ids=" ".join(admitted.key_ids),
-            verification=examined.verification,
-            verification_findings=list(examined.findings) or None,
-            **{name: value for name, value in told.items() if value is not None},
+            **_found(examined),
         )
     )
     complete(connection, segment.recording_id, examined.metadata)
@@ -63,15 +65,38 @@ def keep_admitted(connection: Connection, segment: Segment, admitted: Admitted, 
         values = {"file_id": examined.file_id, "content": examined.keybox}
         connection.execute(insert(keyboxes).values(recording_id=segment.recording_id, number=segment.number, **values))
     if examined.verification:
-        detail = {"findings": list(examined.findings[:5]), "compression": examined.compression}
-        add_event(
-            connection,
-            segment.recording_id,
-            segment.number,
-            f"verification-{examined.verification}",
-            now,
-            detail=detail,
-        )
+        _tell(connection, segment.key, examined, now)
+
+
+def unread(connection: Connection) -> list[Unread]:
+    """Those whose keys are not destroyed."""
+    query = select(segments, keyboxes.c.file_id, keyboxes.c.content).join(keyboxes, _has_keybox())
+    rows = connection.execute(query.where(_is_unread()))
+    return [
+        Unread((row.recording_id, row.number), row.store_key, row.stored_size, frozenset(row.key_ids.split()),
+               Custody(row.file_id, row.content))
+        for row in rows
+    ]  # fmt: skip
+
+
+def count_unread(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(segments).where(_is_unread())).scalar_one())
+
+
+def unread_with(connection: Connection, key_id: str) -> int:
+    """How many files are unread that this key opens."""
+    return sum(key_id in each.key_ids for each in unread(connection))
+
+
+def keep_reading(connection: Connection, key: Key, examined: Examined, now: datetime) -> bool:
+    """What a look at an unread file has found that could be read by then. False: its keys were destroyed meanwhile."""
+    if custody_of(connection, *key) is None:
+        return False
+    connection.execute(update(segments).where(_is(*key), _is_unread()).values(**_found(examined)))
+    complete(connection, key[0], examined.metadata)
+    _tell(connection, key, examined, now)
+    refresh_recording(connection, key[0], now)
+    return True
 
 
 def custody_of(connection: Connection, recording_id: str, number: int) -> Custody | None:
@@ -95,11 +120,42 @@ def destroy_keys(connection: Connection, recording_id: str, who: str, now: datet
 
 def lost_with(connection: Connection, key_id: str, others: Collection[str]) -> int:
     """How many segments nobody here could read any more without this key, having the others."""
-    query = select(segments.c.key_ids).join(
-        keyboxes, and_(keyboxes.c.recording_id == segments.c.recording_id, keyboxes.c.number == segments.c.number)
-    )
+    query = select(segments.c.key_ids).join(keyboxes, _has_keybox())
     rows = connection.execute(query.where(segments.c.key_ids.contains(key_id, autoescape=True))).scalars()
     return sum(key_id in (ids := row.split()) and not set(ids) & set(others) for row in rows)
+
+
+def _found(examined: Examined) -> dict[str, Any]:
+    """Columns of ``segments``. What could not be known leaves what the media server said."""
+    heard_from, heard_to = examined.heard_ms or (None, None)
+    told = {
+        "quality": examined.quality,
+        "degraded": degraded(examined.quality),
+        "duration_ms": examined.duration_ms,
+        "ended_at": examined.ended_at,
+        "heard_from_ms": heard_from,
+        "heard_to_ms": heard_to,
+    }
+    return {
+        "verification": examined.verification,
+        "verification_findings": list(examined.findings) or None,
+        **{name: value for name, value in told.items() if value is not None},
+    }
+
+
+def _tell(connection: Connection, key: Key, examined: Examined, now: datetime) -> None:
+    detail = {"findings": list(examined.findings[:5]), "compression": examined.compression}
+    add_event(connection, *key, f"verification-{examined.verification}", now, detail=detail)
+
+
+def _has_keybox() -> ColumnElement[bool]:
+    return and_(keyboxes.c.recording_id == segments.c.recording_id, keyboxes.c.number == segments.c.number)
+
+
+def _is_unread() -> ColumnElement[bool]:
+    """Stored by now, as its row says what to open it with only then."""
+    unread = segments.c.verification == Verification.UNREAD
+    return and_(segments.c.purged_at.is_(None), unread, segments.c.state == SegmentState.STORED)
 
 
 def _is(recording_id: str, number: int) -> Any:

@@ -48,6 +48,16 @@ def open_engine(url: str) -> Engine:
     return engine
 
 
+def ask(url: str, question: Callable[Concatenate[Connection, _P], _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """One question of the command line, beside a running recorder. Raises StartFault."""
+    engine = open_engine(url)
+    try:
+        with engine.connect() as connection:
+            return question(connection, *arguments, **named)
+    finally:
+        engine.dispose()
+
+
 def _create(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_size=READ_THREADS + 1, pool_pre_ping=True)

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from mediaserverd.recorder.catalogue.custody import destroy_keys
-from mediaserverd.recorder.catalogue.database import open_engine
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.tables import recordings, segments
 from mediaserverd.recorder.states import RecordingState, SegmentState
@@ -103,15 +102,6 @@ def find_recording(connection: Connection, recording_id: str) -> Mapping[str, An
 def segments_of(connection: Connection, recording_id: str) -> list[Mapping[str, Any]]:
     query = select(segments).where(segments.c.recording_id == recording_id).order_by(segments.c.number)
     return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def segments_of_recording(database_url: str, recording_id: str) -> list[Mapping[str, Any]]:
-    """For the command line, beside a running recorder."""
-    engine = open_engine(database_url)
-    with engine.connect() as connection:
-        found = segments_of(connection, recording_id)
-    engine.dispose()
-    return found
 
 
 def mark_deleted(connection: Connection, recording_id: str, who: str, now: datetime) -> None:
