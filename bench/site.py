@@ -115,6 +115,7 @@ async def _configure(directory: Path, record: str) -> Account:
     host, port = FAR_END_ADDRESS
     document |= {
         "record": record,
+        "audio_path": "always-in",  # what is measured is the relay, with and without recording
         "lines": [
             {"name": "far-end", "address": f"{host}:{port}", "transport": "udp", "numbers": [f"{NUMBER_PREFIX}*"]}
         ],

@@ -1,5 +1,5 @@
-"""The path of a call's audio: which media server carries it, what was asked of that server, and what each phone
-sees of it.
+"""The path of a call's audio: which carrier it has (a media server, or none), what was asked of media servers, and what
+each phone sees of it.
 
 Direct, descriptions pass from phone to phone; anchored, each goes through the media server first. Either way the call
 takes the result from ``ready``, so that nothing else needs to know which of the two it is.
@@ -8,7 +8,7 @@ takes the result from ``ready``, so that nothing else needs to know which of the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -16,7 +16,7 @@ from mediaserverd.call.commands import Command, MediaAnswer, MediaDelete, MediaO
 from mediaserverd.call.events import MediaRequest
 from mediaserverd.call.setup import OwnOrigin
 from mediaserverd.protocol import sdp
-from mediaserverd.protocol.negotiation import OwnedSession, Side
+from mediaserverd.protocol.negotiation import OwnedSession, Side, narrowed
 from mediaserverd.protocol.sdp import Origin, SdpError, SessionDescription
 
 
@@ -29,13 +29,16 @@ class Purpose(Enum):
     NEW_OFFER = "new offer"  # of a renegotiation
     NEW_ANSWER = "new answer"
     RESTORE = "restore"  # of what was agreed before a renegotiation that failed
+    PREPARE = "prepare"  # a server that the audio moves to
 
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A description that went through the audio path. ``fault`` not empty: it did not, and ``body`` is empty."""
+    """What the phone on ``side`` describes, after it went through the audio path. ``fault`` not empty: it did not, and
+    ``body`` is empty."""
 
     purpose: Purpose
+    side: Side
     body: bytes = b""
     fault: str = ""
 
@@ -49,6 +52,15 @@ class Agreed:
     answer: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a reply of a media server will be about."""
+
+    purpose: Purpose
+    side: Side
+    server: str
+
+
 class AudioPath:
     def __init__(
         self, candidates: Sequence[str], origin: OwnOrigin, emit: Callable[[Command], None], look_back_ms: int = 0
@@ -60,7 +72,7 @@ class AudioPath:
         self._look_back_ms = look_back_ms
         self._candidates = deque(candidates)
         self._asked = 0
-        self._pending: dict[MediaRequest, tuple[Purpose, Side]] = {}
+        self._pending: dict[MediaRequest, _Request] = {}
         self._sessions = {
             side: OwnedSession(_origin(origin, origin.session_id + offset)) for offset, side in enumerate(Side)
         }
@@ -77,36 +89,55 @@ class AudioPath:
         records."""
         if delete and self.server:
             self._emit(MediaDelete(self.server, discard))
+        self._keep(lambda asked: asked.server != self.server)
         self.server = ""
-        self._pending.clear()
+
+    def carry(self, server: str) -> None:
+        """From now on, what the phones offer each other goes through this server (empty: direct)."""
+        self.server = server
+
+    def prepare(self, server: str, descriptions: Mapping[Side, SessionDescription]) -> None:
+        """The server hears what both phones have agreed on. Its replies are for nobody yet: see ``stamp``."""
+        offering = self.agreed.offering if self.agreed else Side.CALLER
+        for side, wish in ((offering, MediaOffer), (offering.other, MediaAnswer)):
+            request = self._request(Purpose.PREPARE, side, server)
+            self._emit(wish(request, server, side, descriptions[side].encode(), self._look_back_ms))
+
+    def forget_preparations(self) -> None:
+        """Nobody waits for them any more."""
+        self._keep(lambda asked: asked.purpose is not Purpose.PREPARE)
 
     def offer(self, purpose: Purpose, side: Side, body: bytes) -> None:
         """``body`` is what the phone on ``side`` offers."""
         if self.server:
-            self._emit(MediaOffer(self._request(purpose, side), self.server, side, body, self._look_back_ms))
+            request = self._request(purpose, side, self.server)
+            self._emit(MediaOffer(request, self.server, side, body, self._look_back_ms))
         else:
             self._pass(purpose, side, body)
 
     def answer(self, purpose: Purpose, side: Side, body: bytes) -> None:
         """``body`` is what the phone on ``side`` answers."""
         if self.server:
-            self._emit(MediaAnswer(self._request(purpose, side), self.server, side, body, self._look_back_ms))
+            request = self._request(purpose, side, self.server)
+            self._emit(MediaAnswer(request, self.server, side, body, self._look_back_ms))
         else:
             self._pass(purpose, side, body)
 
     def replied(self, request: MediaRequest, body: bytes) -> None:
         """A reply nobody waits for any more (the server was dropped) is left alone."""
         if request in self._pending:
-            self._pass(*self._pending.pop(request), body)
+            asked = self._pending.pop(request)
+            self._pass(asked.purpose, asked.side, body)
 
     def failed(self, request: MediaRequest) -> Purpose | None:
         """What the request was for."""
-        return self._pending.pop(request, (None, None))[0]
+        asked = self._pending.pop(request, None)
+        return asked.purpose if asked else None
 
     @property
     def offer_pending(self) -> bool:
         """The first offer is on its way: no phone knows of the server yet."""
-        return any(purpose is Purpose.OFFER for purpose, _ in self._pending.values())
+        return any(asked.purpose is Purpose.OFFER for asked in self._pending.values())
 
     def abandon_offer(self) -> Purpose:
         self._pending.clear()
@@ -121,27 +152,53 @@ class AudioPath:
             self.offer(Purpose.RESTORE, self.agreed.offering, self.agreed.offer)
             self.answer(Purpose.RESTORE, self.agreed.offering.other, self.agreed.answer)
 
-    def last_towards(self, side: Side) -> bytes:
+    def descriptions(self) -> dict[Side, SessionDescription]:
+        """What is agreed, by who wrote it."""
+        assert self.agreed is not None
+        offering = self.agreed.offering
+        return {offering: sdp.parse(self.agreed.offer), offering.other: sdp.parse(self.agreed.answer)}
+
+    def narrowed(self) -> dict[Side, SessionDescription]:
+        """The same, reduced to what is in use."""
+        assert self.agreed is not None
+        said, offering = self.descriptions(), self.agreed.offering
+        offer, answer = narrowed(said[offering], said[offering.other])
+        return {offering: offer, offering.other: answer}
+
+    def told(self, side: Side) -> SessionDescription | None:
         """What the phone on this side heard from us last."""
-        last = self._sessions[side].last
+        return self._sessions[side].last
+
+    def last_towards(self, side: Side) -> bytes:
+        last = self.told(side)
         return last.encode() if last else b""
 
-    def _request(self, purpose: Purpose, side: Side) -> MediaRequest:
+    def stamp(self, side: Side, description: SessionDescription) -> bytes:
+        """The description under our o= line towards this side, to be sent now."""
+        self._sessions[side], stamped = self._sessions[side].stamped(description)
+        return stamped.encode()
+
+    def _keep(self, wanted: Callable[[_Request], bool]) -> None:
+        self._pending = {request: asked for request, asked in self._pending.items() if wanted(asked)}
+
+    def _request(self, purpose: Purpose, side: Side, server: str) -> MediaRequest:
         self._asked += 1
         request = MediaRequest(self._asked)
-        self._pending[request] = purpose, side
+        self._pending[request] = _Request(purpose, side, server)
         return request
 
     def _pass(self, purpose: Purpose, side: Side, body: bytes) -> None:
-        """Under our own o= line towards the other side."""
-        if purpose is Purpose.RESTORE:
-            return
+        """Under our own o= line towards the other side, which is told at once; what is only prepared, as it is."""
+        if purpose is Purpose.PREPARE:
+            self.ready.append(Relayed(purpose, side, body))
+        elif purpose is not Purpose.RESTORE:
+            self.ready.append(self._relayed(purpose, side, body))
+
+    def _relayed(self, purpose: Purpose, side: Side, body: bytes) -> Relayed:
         try:
-            self._sessions[side.other], description = self._sessions[side.other].stamped(sdp.parse(body))
+            return Relayed(purpose, side, self.stamp(side.other, sdp.parse(body)))
         except SdpError as error:
-            self.ready.append(Relayed(purpose, fault=f"unreadable description: {error}"))
-        else:
-            self.ready.append(Relayed(purpose, description.encode()))
+            return Relayed(purpose, side, fault=f"unreadable description: {error}")
 
 
 def readable(body: bytes) -> SessionDescription | None:

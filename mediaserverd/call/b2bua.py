@@ -2,8 +2,9 @@
 
 Decides what happens next, no more: the legs know how they end (``legs``), the called side rings in ``fork`` and
 is heard through ``ringback``, the audio path knows media servers and o= lines (``audio``), what passes between phones
-that talk is a ``conversation``, ``recordings`` keep the ledger's promise, and ``control`` is for those who start, stop
-and pause them. Longer than other files because every change of phase is here, to be read in one place.
+that talk is a ``conversation``, ``anchoring`` brings a media server in while they do, ``recordings`` keep the ledger's
+promise, and ``control`` is for those who start, stop and pause them. Longer than other files because every change of
+phase is here, to be read in one place.
 
 ::
 
@@ -19,6 +20,7 @@ from typing import Final, assert_never
 from mediaserverd.call import commands as do
 from mediaserverd.call import events as on
 from mediaserverd.call.account import Account
+from mediaserverd.call.anchoring import Anchoring
 from mediaserverd.call.audio import AudioPath, Purpose, Relayed, readable
 from mediaserverd.call.control import RecordingControl, Situation
 from mediaserverd.call.conversation import Conversation
@@ -58,6 +60,9 @@ class Call:
         self._holds = Holds()
         self._ringback = Ringback(self._audio, self._emit)
         self._conversation = Conversation(self._audio, self._emit, self._tell)
+        self._anchoring = Anchoring(
+            setup, self._audio, self._conversation, self.recordings, self._both_talking, self._emit, self._tell
+        )
         self._offer = b""  # the first one, from whichever side
         self._accept_body = b""
         self._account = Account()
@@ -69,7 +74,7 @@ class Call:
     @property
     def deadline(self) -> float | None:
         """When ``Woken`` is due, on the clock of ``now``."""
-        dates = self._phase_until, self._conversation.until, self.control.until
+        dates = self._phase_until, self._conversation.until, self._anchoring.until, self.control.until
         return min((at for at in dates if at is not None), default=None)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
@@ -77,8 +82,11 @@ class Call:
             return []
         self._now = now
         self._dispatch(event)
-        while self._audio.ready:
-            self._relayed(self._audio.ready.popleft())
+        while self._audio.ready or self._anchoring.settle(now):
+            if self._audio.ready:
+                self._relayed(self._audio.ready.popleft())
+        if self._anchoring.stranded:
+            self._end(_SYSTEM, f"media-server-lost: {self._anchoring.stranded}", 503)
         for side, hold in self._holds.changes(self._audio.agreed):
             self.control.note(self._audio.server, side, {"event": hold})
         self._settle()
@@ -101,12 +109,13 @@ class Call:
                 self._audio.replied(request, body)
             case on.MediaFailed(request, reason, silent):
                 self._media_failed(self._audio.failed(request), reason, silent=silent)
+            case on.MediaServersFound(search, servers):
+                self._anchoring.found(search, servers)
             case on.MediaTimedOut(server, reason):
                 if server == self._audio.server:
                     self._end(_SYSTEM, f"media-timeout: {reason}", 408)
             case on.MediaLost(server, reason):
-                if server == self._audio.server:
-                    self._media_lost(reason)
+                self._media_lost(server, reason)
             case on.RecordingStarted() | on.RecordingRefused() | on.RecordingBroken():
                 self._recording_event(event)
             case on.ChangeDone(change):
@@ -143,7 +152,7 @@ class Call:
                 self._offered(leg, method, body)
             case on.OfferAnswered(_, body):
                 if leg.is_up:
-                    self._conversation.offer_answered(leg, body)
+                    self._conversation.offer_answered(leg, body, self._now)
             case on.OfferRefused(_, status, phrase):
                 self._offer_refused(leg, status, phrase)
             case on.Informed():
@@ -176,9 +185,12 @@ class Call:
             self._offer_to_next_server(Side.CALLER)
 
     def _offer_to_next_server(self, side: Side) -> None:
-        if self._audio.take_next_server():
+        setup = self.setup
+        if not self._anchoring.is_wanted_at_set_up:
+            self._tell("nothing needs the audio: the phones talk directly")
+        elif self._audio.take_next_server():
             self._tell(f"media server {self._audio.server} is asked")
-        elif self.setup.fail_open and not self.recordings.required:
+        elif (setup.audio_path == "dynamic" or setup.fail_open) and not self.recordings.required:
             self._tell("no media server: the phones talk directly, unrecorded")
         else:
             self._end(_SYSTEM, "no media server took the call", 503)
@@ -259,8 +271,8 @@ class Call:
                 self._winner.owes_ack = False
                 self._emit(do.Acknowledge(self._winner.id, relayed.body))
                 self._enter(Phase.TALKING)
-            case Phase.TALKING, (Purpose.NEW_OFFER | Purpose.NEW_ANSWER):
-                self._conversation.relayed(relayed)
+            case Phase.TALKING, (Purpose.NEW_OFFER | Purpose.NEW_ANSWER | Purpose.PREPARE):
+                self._conversation.relayed(relayed, self._now)
             case _:
                 pass  # the step that asked for it is over
 
@@ -276,7 +288,7 @@ class Call:
 
     def _acknowledged(self, leg: Leg, body: bytes) -> None:
         if self._phase is Phase.TALKING:
-            self._conversation.acknowledged(leg, body)
+            self._conversation.acknowledged(leg, body, self._now)
         elif self._phase is Phase.CONFIRMING and leg is self._caller:
             late = self._winner is not None and self._winner.owes_ack
             self._enter(Phase.COMPLETING if late else Phase.TALKING)
@@ -311,7 +323,7 @@ class Call:
         if status in (408, 481) and leg.is_up:
             self._leg_lost(leg, f"{status} {phrase}")  # RFC 3261 12.2.1.2: the dialog is gone with that
         else:
-            self._conversation.offer_refused(leg, status, phrase)
+            self._conversation.offer_refused(leg, status, phrase, self._now)
 
     def _informed(self, leg: Leg, event: on.Informed) -> None:
         if self._phase is Phase.CLOSING or leg.is_gone:
@@ -327,6 +339,10 @@ class Call:
         """The other leg of the conversation, once both are up."""
         peer = self._winner if leg is self._caller else self._caller
         return peer if leg.is_up and peer and peer.is_up else None
+
+    def _both_talking(self) -> tuple[Leg, Leg] | None:
+        talking = self._phase is Phase.TALKING
+        return (self._caller, self._winner) if talking and self._winner else None
 
     # --- recording and media server
 
@@ -344,7 +360,18 @@ class Call:
     def _control_requested(self, event: on.ControlEvent) -> None:
         if self._phase is Phase.CLOSING:
             self._emit(do.Deny(event.request, "the call has ended"))
+        elif not isinstance(event, on.StartRequested) or self._anchoring.carries:
+            self.control.requested(event, self._situation, self._now)
+        elif refusal := self._anchoring.busy or self.control.refusal(event, self._situation):
+            self._emit(do.Deny(event.request, refusal))
         else:
+            self._anchoring.bring_in("record", lambda fault: self._start_brought_in(event, fault))
+
+    def _start_brought_in(self, event: on.StartRequested, fault: str) -> None:
+        if fault:
+            self._emit(do.Deny(event.request, f"the audio cannot be recorded: {fault}"))
+        else:
+            self._account.media_server = self._audio.server
             self.control.requested(event, self._situation, self._now)
 
     @property
@@ -367,14 +394,20 @@ class Call:
                     self._ringback.relayed()
             case Purpose.ANSWER:
                 self._end(_SYSTEM, f"the media server refused the answer: {reason}", 503)
-            case Purpose.NEW_OFFER | Purpose.NEW_ANSWER:
-                self._conversation.media_failed(reason)
+            case Purpose.NEW_OFFER | Purpose.NEW_ANSWER | Purpose.PREPARE:
+                self._conversation.media_failed(purpose, reason, self._now)
             case Purpose.RESTORE:
                 self._tell(f"the media server did not go back: {reason}")
 
-    def _media_lost(self, reason: str) -> None:
+    def _media_lost(self, server: str, reason: str) -> None:
         """The one place that decides what a lost media server means for the call. Before any phone knows of it, another
         one is tried; after that the call ends."""
+        self._anchoring.media_lost(server)
+        if self._conversation.is_moving:
+            self._conversation.media_lost(server, reason, self._now)
+            return
+        if not server or server != self._audio.server:
+            return
         if self._audio.offer_pending:
             self._media_failed(self._audio.abandon_offer(), reason, silent=True)
             return
@@ -399,15 +432,15 @@ class Call:
             self._end(leg.side.value, f"lost: {reason}", 487, told=f"other side lost: {reason}" if ended else "")
 
     def _woken(self) -> None:
-        if self._conversation.until is not None and self._now >= self._conversation.until:
-            self._conversation.out_of_time()
+        self._conversation.woken(self._now)
+        self._anchoring.woken(self._now)
         if self.control.until is not None and self._now >= self.control.until:
             self.control.out_of_time(self._situation, self._now)
         if self._phase_until is None or self._now < self._phase_until:
             return
         match self._phase:
             case Phase.SELECTING:
-                self._media_lost("silent")
+                self._media_lost(self._audio.server, "silent")
             case Phase.DIALLING:
                 status, phrase = self._fork.no_answer()
                 self._end(_SYSTEM, "no answer", status, phrase=phrase)
@@ -429,6 +462,7 @@ class Call:
         self._tell(f"the call ends ({by}): {reason}")
         self._conversation.abort()
         self.control.abort()
+        self._anchoring.end()
         for leg in (self._caller, *self._fork.legs.values()):
             self._emit(*leg.end(status, phrase or PHRASES.get(status, "Refused"), reason if told is None else told))
         discard = self.recordings.current is not None and self._account.talked_ms(self._now) < self.setup.shortest_ms

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mediaserverd.call.events import Change, ControlRequest, LegId, MediaRequest
+from mediaserverd.call.events import Change, ControlRequest, LegId, MediaRequest, Search
 from mediaserverd.call.ledger import LedgerEntry
 from mediaserverd.call.setup import PauseMode, Target
 from mediaserverd.call.story import CallSummary
@@ -122,6 +122,16 @@ class HangUp:
 
 
 # --- the media server
+
+
+@dataclass(frozen=True, slots=True)
+class FindMediaServers:
+    """Ask selection which servers to try now. ``operation`` is what for (``call``, ``record``); ``lost`` are those that
+    died under this call, which are not wanted again."""
+
+    search: Search
+    operation: str
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +260,7 @@ Command = (
     | SendInfo
     | AnswerInfo
     | HangUp
+    | FindMediaServers
     | MediaOffer
     | MediaAnswer
     | MediaDelete

@@ -79,7 +79,7 @@ class RecordingControl:
     # --- wishes
 
     def requested(self, event: on.ControlEvent, where: Situation, now: float) -> None:
-        refusal = self._refusal(event, where)
+        refusal = self.refusal(event, where)
         if refusal:
             self._emit(do.Deny(event.request, refusal))
             return
@@ -99,7 +99,7 @@ class RecordingControl:
             case _:
                 assert_never(event)
 
-    def _refusal(self, event: on.ControlEvent, where: Situation) -> str:
+    def refusal(self, event: on.ControlEvent, where: Situation) -> str:
         """Why not now; empty if it may be."""
         if len(self._asked) + len(self._starts) >= MAX_PENDING:
             return "too many requests wait for the media server already"
@@ -127,8 +127,6 @@ class RecordingControl:
             return f"recording {current.order.recording_id} runs already"
         if where.since is None:
             return "the call is not answered yet"
-        if not where.server:
-            return "no media server carries this call"
         return "this call has had too many recordings" if self._recordings.full else ""
 
     def _stop_refusal(self) -> str:

@@ -8,6 +8,7 @@ A call knows legs, descriptions and media requests; it never sees a SIP message.
 - Every ``MediaOffer``, ``MediaAnswer``, ``StartRecording`` and change of a recording is followed by exactly one reply
   event, be it ``MediaFailed`` / ``RecordingRefused`` / ``ChangeFailed`` because the media server was silent. Requests
   of one call to one server are sent in the order of the commands, without waiting for replies.
+- Every ``FindMediaServers`` is followed by one ``MediaServersFound``, perhaps with none.
 - ``sdp`` is the body of type application/sdp, empty if there is none.
 - A BYE, a CANCEL and OPTIONS are answered 200 by the controller itself; ``HungUp`` and ``Cancelled`` tell of it.
 """
@@ -26,6 +27,7 @@ CALLER = LegId("caller")  # the leg that invited us; called legs are named in co
 MediaRequest = NewType("MediaRequest", int)
 Change = NewType("Change", int)  # a stop, pause or resume that was asked of the media server
 ControlRequest = NewType("ControlRequest", int)  # somebody's wish; the call answers each one once
+Search = NewType("Search", int)  # for media servers
 
 
 class Method(Enum):
@@ -184,6 +186,14 @@ class MediaFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaServersFound:
+    """Names, in the order in which selection wants them tried; none if none may be used."""
+
+    search: Search
+    servers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingStarted:
     recording_id: str
     segment: int
@@ -315,6 +325,7 @@ Event = (
     | LegEvent
     | MediaReplied
     | MediaFailed
+    | MediaServersFound
     | RecordingEvent
     | ChangeDone
     | ChangeFailed

@@ -20,6 +20,7 @@ class Target:
 
 
 PauseMode = Literal["mask", "omit"]  # silence of the same length; or cut out, and a beep marks the place
+AudioPathMode = Literal["dynamic", "always-in"]  # through a media server when an operation needs it; or always
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,10 @@ class OwnOrigin:
 
 @dataclass(frozen=True, slots=True)
 class CallSetup:
-    """``media_servers`` are names in the order in which selection wants them tried; ``fail_open``: without any of them
-    the phones talk directly, unrecorded, instead of 503. ``barred_by`` is the policy that forbids any recording of this
+    """``media_servers`` are names in the order in which selection wants them tried, should audio run through one from
+    the start. Without any of them, the phones of a ``dynamic`` call talk directly, unrecorded; an ``always-in`` call
+    does so only if it may ``fail_open``, and else gets 503. ``dice`` is random, from 0 up to 1: how long a re-INVITE
+    that met another one waits. ``barred_by`` is the policy that forbids any recording of this
     call. ``look_back_ms`` of what was last heard stay in the media server's memory for a recording that is asked for
     later. Recordings of a call that is shorter than ``shortest_ms`` are discarded."""
 
@@ -71,6 +74,8 @@ class CallSetup:
     media_servers: tuple[str, ...]
     origin: OwnOrigin
     ring_timeout_s: float = 120.0
+    audio_path: AudioPathMode = "dynamic"
+    dice: float = 0.5
     fail_open: bool = False
     recording: RecordingOrder | None = None
     barred_by: str = ""
@@ -78,3 +83,8 @@ class CallSetup:
     look_back_ms: int = 0
     shortest_ms: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def keeps_audio(self) -> bool:
+        """A media server carries this call as long as it lasts, whatever is recorded."""
+        return self.audio_path == "always-in" or self.look_back_ms > 0

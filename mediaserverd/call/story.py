@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from mediaserverd.call.setup import CallSetup
 from mediaserverd.policy.facts import CallDirection, Party
 
 MAX_LINES: Final = 500  # a call of hours with a hold every minute; later lines are counted, not kept
@@ -50,3 +51,12 @@ class CallSummary:
     recording_ids: tuple[str, ...]
     recording_outcome: str  # "", "recorded", or why not
     policy: str
+
+    @classmethod
+    def of_fault(cls, setup: CallSetup, reason: str, recording_ids: tuple[str, ...]) -> CallSummary:
+        """Of a call that can tell nothing of itself any more."""
+        return cls(
+            setup.call_id, setup.direction, setup.calling, setup.called, answered=False, status=500, ended_by="system",
+            reason=reason, setup_ms=0, duration_ms=0, codec="", media_server="", recording_ids=recording_ids,
+            recording_outcome="", policy="",
+        )  # fmt: skip

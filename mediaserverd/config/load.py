@@ -29,6 +29,7 @@ from mediaserverd.controller.settings import (
     ControllerSettings,
     LedgerLink,
     Line,
+    Location,
     MediaServerLink,
     SipListeners,
     Station,
@@ -311,6 +312,8 @@ def _controller(
         sip=sip,
         stations=tuple(_station(station, entry.sip.realm) for station in stations),
         lines=tuple(Line(**line.model_dump()) for line in entry.lines),
+        locations={name: Location(audio_path=each.audio_path) for name, each in entry.locations.items()},
+        audio_path=entry.audio_path,
         workgroups=tuple(Workgroup(**group.model_dump()) for group in entry.workgroups),
         media_servers=tuple(
             MediaServerLink(

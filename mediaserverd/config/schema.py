@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from mediaserverd.call.setup import AudioPathMode
 from mediaserverd.controller.settings import MAX_LOOK_BACK_S
 from mediaserverd.media.settings import RecordingFormat, RecordingMimeType
 from mediaserverd.recorder.settings import Compression
@@ -67,6 +68,7 @@ class StationEntry(Section):
     ha1_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", repr=False)
     display_name: str = ""
     location: Name = "default"
+    audio_path: AudioPathMode | None = None
     type: StationType = "ip-phone"
     pre_record_seconds: LookBack | None = None
 
@@ -85,8 +87,9 @@ class LineEntry(Section):
     password: str = Field("", repr=False)
     inbound_to: str = ""
     location: Name = "default"
-    pre_record_seconds: LookBack | None = None
+    audio_path: AudioPathMode | None = None
     fail_open: bool = False
+    pre_record_seconds: LookBack | None = None
 
 
 class WorkgroupEntry(Section):
@@ -101,6 +104,7 @@ class LocationEntry(Section):
     """A place that stations, lines and media servers are in. ``rule`` is the selection rule of its devices."""
 
     rule: str = Field("default", min_length=1)
+    audio_path: AudioPathMode | None = None
 
 
 class SipSection(Section):
@@ -189,6 +193,7 @@ class ConfigFile(Section):
     lines: tuple[LineEntry, ...] = ()
     workgroups: tuple[WorkgroupEntry, ...] = ()
     locations: dict[Name, LocationEntry] = {}
+    audio_path: AudioPathMode = "dynamic"
     record: Literal["all", "none"] = "none"
     initiation_policies: Path | None = None
     selection_rules: Path | None = None

@@ -6,6 +6,7 @@ The path of one call through the files::
     switchboard       the only loop; endpoint outputs -> calls, requests -> answers
     authentication    who sent it            registrar, locations   where phones are
     admission         INVITE -> set-up, by ``policy``               rules   what a reload swaps
+    audio_path        dynamic or always-in, and why                 doors   what a call acts through
     live_call         one call's commands -> SIP, ng, ledger        leg_events   its sessions -> events
     dialling          ways to a phone or a line                     resolver   RFC 3263
     media_servers     one media_link for each media server

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mediaserverd.call.setup import CallSetup, OwnOrigin, RecordingOrder, Target
+from mediaserverd.controller import audio_path
 from mediaserverd.controller.authentication import Authentication, Unproven
 from mediaserverd.controller.dialling import ContactWay, LineWay, Way
 from mediaserverd.controller.locations import Locations
 from mediaserverd.controller.rules import Rules
 from mediaserverd.controller.selecting import Choice, Selecting
-from mediaserverd.controller.settings import Line, Station
+from mediaserverd.controller.settings import Station
 from mediaserverd.policy.facts import CallFacts, Party
 from mediaserverd.policy.fleet import DEFAULT_LOCATION
 from mediaserverd.policy.initiation import InitiationVerdict
@@ -32,12 +33,13 @@ from mediaserverd.protocol.sip.uri import NameAddress
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """``ways`` tells for each target's ``address`` how to get there; ``reasons`` is the first part of the story,
-    ``choice`` is of the media servers in ``setup``."""
+    ``choice`` is of the media servers in ``setup``, and ``selection`` what to ask for when others are needed."""
 
     setup: CallSetup
     ways: dict[str, Way]
     reasons: tuple[str, ...]
-    choice: Choice
+    choice: Choice | None
+    selection: SelectionRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ class Admission:
         targets, ways = self._targets(rules, route)
         if not targets:
             return Declined(480, "Temporarily Unavailable", caller.name, dialled, f"{route.rule}: not registered")
-        return self._admitted(rules, route, targets, ways)
+        hidden = audio_path.behind_nat(route.calling, request, source, ways.values())
+        return self._admitted(rules, route, targets, ways, hidden)
 
     def _caller(self, request: Request, source: Flow) -> FromStation | FromLine | Unproven:
         """A trusted line needs no digest; a phone that happens to share its address does."""
@@ -98,31 +101,46 @@ class Admission:
                 ways[address] = way
         return tuple(targets), ways
 
-    def _admitted(self, rules: Rules, route: Route, targets: tuple[Target, ...], ways: dict[str, Way]) -> Admitted:
+    def _admitted(
+        self,
+        rules: Rules,
+        route: Route,
+        targets: tuple[Target, ...],
+        ways: dict[str, Way],
+        behind_nat: Iterable[str],
+    ) -> Admitted:
         settings = rules.settings
         call_id = f"{settings.name}-{secrets.token_hex(8)}"
         sample = zlib.crc32(call_id.encode()) % 10_000 / 100
         facts = CallFacts(route.direction, route.calling, route.called, datetime.now(), route.workgroup, sample=sample)
         verdict = rules.initiation.verdict(facts)
-        choice = self._selecting.choose(rules.selection, _request(rules, facts, targets, verdict))
         parties = (route.calling, *(each.party for each in targets))
+        path = audio_path.chosen(rules, parties, behind_nat)
+        look_back_ms = _look_back_ms(rules, parties)
+        selection = _request(rules, facts, targets, verdict)
+        choice = None
+        if verdict.record or look_back_ms or path.mode == "always-in":
+            choice = self._selecting.choose(rules.selection, selection)
         setup = CallSetup(
             call_id=call_id,
             direction=route.direction,
             calling=route.calling,
             called=route.called,
             targets=targets,
-            media_servers=choice.selection.servers,
+            media_servers=choice.selection.servers if choice else (),
             origin=OwnOrigin(self._advertised, secrets.randbits(40)),
             ring_timeout_s=settings.ring_timeout_s,
-            fail_open=any(isinstance(each, Line) and each.fail_open for each in map(rules.device, parties)),
+            audio_path=path.mode,
+            dice=secrets.randbelow(1000) / 1000,
+            fail_open=path.fail_open,
             recording=_order(verdict),
             barred_by="" if verdict.record else verdict.policy,
             pause=settings.secure_pause,
-            look_back_ms=_look_back_ms(rules, parties),
+            look_back_ms=look_back_ms,
             shortest_ms=round(settings.discard_calls_shorter_than_s * 1000),
         )
-        return Admitted(setup, ways, (f"route: {route.rule}", *_why_recorded(verdict)), choice)
+        reasons = (f"route: {route.rule}", *_why_recorded(verdict), path.reason)
+        return Admitted(setup, ways, reasons, choice, selection)
 
 
 def _request(

@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import Any
 
 import structlog
 
@@ -26,18 +25,16 @@ from mediaserverd.call.story import CallSummary
 from mediaserverd.controller import metrics
 from mediaserverd.controller.admission import Admitted
 from mediaserverd.controller.database import DatabaseFault
-from mediaserverd.controller.dialling import ContactWay, Dialling, LineWay
-from mediaserverd.controller.ledger import Ledger
+from mediaserverd.controller.dialling import ContactWay, LineWay
+from mediaserverd.controller.doors import Doors
 from mediaserverd.controller.leg_events import SessionEvent, call_events, has_room_for_info, sdp_of
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_link import MediaFault
-from mediaserverd.controller.media_servers import MediaServers
-from mediaserverd.controller.ng_commands import Wish, fault_of, file_of, ng_command, undo_recording
-from mediaserverd.controller.selecting import MAX_CHOICES
+from mediaserverd.controller.ng_commands import Wish, fault_of, ng_command, ng_outcome, undo_recording
+from mediaserverd.controller.selecting import MAX_CHOICES, for_operation
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
     Ending,
-    Endpoint,
     RequestReceived,
     ServerTransaction,
     Session,
@@ -65,24 +62,6 @@ _BEHIND_THE_LEDGER = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Doors:
-    """What a call acts through. ``spawn`` runs a piece of the call's work under the switchboard's guard; ``pump`` sends
-    what the endpoint has ready, which happens by itself when such a piece ends; ``feed`` is for events that come from
-    outside of such a piece."""
-
-    endpoint: Endpoint
-    dialling: Dialling
-    media: MediaServers
-    ledger: Ledger
-    now: Callable[[], float]
-    attach: Callable[[Session, LiveCall, LiveLeg], None]
-    spawn: Callable[[LiveCall, Coroutine[Any, Any, None]], None]
-    pump: Callable[[], None]
-    feed: Callable[[LiveCall, on.Event], None]
-    finished: Callable[[LiveCall, CallSummary], None]
-
-
 class LiveCall:
     """``entry`` is the agenda's."""
 
@@ -90,12 +69,14 @@ class LiveCall:
         self.call = Call(admitted.setup)
         self.id = admitted.setup.call_id
         self.reasons = admitted.reasons
-        self.choices = deque([admitted.choice], maxlen=MAX_CHOICES)  # of media servers, the latest last
+        first = [admitted.choice] if admitted.choice else []
+        self.choices = deque(first, maxlen=MAX_CHOICES)  # of media servers, the latest last
         self.invited_at = datetime.now(UTC)
         self.started = doors.now()
         self.over = False
         self.entry: float | None = None
         self._ways = admitted.ways
+        self._selection = admitted.selection
         self._invite = invite
         self._doors = doors
         self._commands: deque[do.Command] = deque()
@@ -105,7 +86,8 @@ class LiveCall:
         self._progressed = False
         self._infos = itertools.count(1)
         self.legs: dict[LegId, LiveLeg] = {CALLER: LiveLeg(CALLER, self._infos, settled=True)}
-        self.servers: set[str] = set()  # media servers that may have something of this call
+        self.servers: set[str] = set()  # media servers that were ever asked for something
+        self.holding: set[str] = set()  # those that may have something of this call
         self._recording: set[tuple[str, int]] = set()  # in the ledger as expected, not as ended
         self._wishes = itertools.count(1)
         self._wishers: dict[ControlRequest, asyncio.Future[do.Grant | do.Deny]] = {}
@@ -167,17 +149,13 @@ class LiveCall:
         self._behind.clear()
         for leg in self.legs.values():
             self._hang_up(leg, 500, reason)
-        for server in self.servers:
+        for server in tuple(self.holding):
             self._ask_media(do.MediaDelete(server))
         self._turn_away(reason)
         for recording_id, segment in self._recording:
             self._doors.spawn(self, self._write(Ended(recording_id, segment, EndReason.CALL_ENDED, 0)))
-        setup = self.call.setup
-        return CallSummary(
-            call_id=self.id, direction=setup.direction, calling=setup.calling, called=setup.called, answered=False,
-            status=500, ended_by="system", reason=reason, setup_ms=0, duration_ms=0, codec="", media_server="",
-            recording_ids=tuple(recording_id for recording_id, _ in self._recording), recording_outcome="", policy="",
-        )  # fmt: skip
+        ids = tuple(recording_id for recording_id, _ in self._recording)
+        return CallSummary.of_fault(self.call.setup, reason, ids)
 
     # Commands out
 
@@ -189,12 +167,18 @@ class LiveCall:
         try:
             while self._commands:
                 command = self._commands.popleft()
-                if (self._held or self._behind) and isinstance(command, _BEHIND_THE_LEDGER):
+                if self._is_behind(command):
                     self._behind.append(command)
                 else:
                     self._carry_out(command)
         finally:
             self._working = False
+
+    def _is_behind(self, command: do.Command) -> bool:
+        """A session that is opened anew does not overtake the end of the old one."""
+        if isinstance(command, do.MediaOffer | do.MediaAnswer):
+            return any(isinstance(each, do.MediaDelete) and each.server == command.server for each in self._behind)
+        return (self._held or bool(self._behind)) and isinstance(command, _BEHIND_THE_LEDGER)
 
     def _let_go(self) -> None:
         """The ledger entry is on disk: what waited behind it goes on, up to the next one."""
@@ -220,6 +204,8 @@ class LiveCall:
             case do.WriteLedger(entry):
                 self._held = True
                 self._doors.spawn(self, self._write_and_go_on(entry))
+            case do.FindMediaServers():
+                self._find_servers(command)
             case do.Finished(summary):
                 self._finish(summary)
             case _:
@@ -347,9 +333,20 @@ class LiveCall:
 
     # Media server and ledger
 
+    def _find_servers(self, wanted: do.FindMediaServers) -> None:
+        excluded = dict.fromkeys(wanted.lost, "lost under this call")
+        choice = self._doors.find_servers(for_operation(self._selection, wanted.operation), excluded)
+        self.choices.append(choice)
+        self.feed(on.MediaServersFound(wanted.search, choice.selection.servers))
+
     def _ask_media(self, wish: Wish) -> None:
-        """Requests start in the order of the commands; nobody waits for the replies."""
+        """Requests start in the order of the commands; nobody waits for the replies. A session whose end is on its way
+        is nothing that the call holds: should the server not hear of it now, it does when the link is back."""
         self.servers.add(wish.server)
+        if isinstance(wish, do.MediaDelete):
+            self.holding.discard(wish.server)
+        else:
+            self.holding.add(wish.server)
         self._doors.spawn(self, self._ask(wish))
 
     async def _ask(self, wish: Wish) -> None:
@@ -360,30 +357,15 @@ class LiveCall:
             fault = fault_of(wish, reply)
         except MediaFault as failed:
             fault, silent = str(failed), True
-        match wish:
-            case do.MediaDelete() if not silent:
-                self.servers.discard(wish.server)
-            case do.MediaDelete():
-                log.debug("media_delete_unanswered", call_id=self.id, reason=fault)  # done when the link is back
-            case do.StartRecording() if fault:
-                if reply.get("result") == "ok":
-                    self._doors.spawn(self, self._undo_recording(wish.server))
-                self.feed(on.RecordingRefused(wish.recording_id, wish.segment, fault))
-            case do.StartRecording():
-                self.feed(on.RecordingStarted(wish.recording_id, wish.segment, *file_of(reply)))
-            case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
-                self.feed(on.ChangeFailed(wish.change, fault) if fault else on.ChangeDone(wish.change))
-            case do.RecordEvent():
-                if fault:
-                    log.debug("record_event_refused", call_id=self.id, reason=fault)
-            case do.MediaOffer() | do.MediaAnswer() if fault:
-                self.choices[-1].tried(wish.server, fault)
-                self.feed(on.MediaFailed(wish.request, fault, silent=silent))
-            case do.MediaOffer() | do.MediaAnswer():
-                self.choices[-1].tried(wish.server)
-                self.feed(on.MediaReplied(wish.request, reply["sdp"].encode("utf-8", "replace")))
-            case _:
-                assert_never(wish)
+        if isinstance(wish, do.MediaOffer | do.MediaAnswer) and self.choices:
+            self.choices[-1].tried(wish.server, fault)
+        if isinstance(wish, do.StartRecording) and fault and reply.get("result") == "ok":
+            self._doors.spawn(self, self._undo_recording(wish.server))
+        event = ng_outcome(wish, reply, fault, silent=silent)
+        if event is not None:
+            self.feed(event)
+        elif fault:  # of a delete: the server hears of it when the link is back
+            log.debug("media_request_failed", call_id=self.id, request=type(wish).__name__, reason=fault)
 
     async def _undo_recording(self, server: str) -> None:
         with contextlib.suppress(MediaFault):

@@ -17,7 +17,7 @@ import structlog
 
 from mediaserverd.controller import metrics
 from mediaserverd.controller.database import Database, DatabaseFault
-from mediaserverd.protocol.sip.flow import Address, Flow
+from mediaserverd.protocol.sip.flow import Address, Flow, is_numeric
 from mediaserverd.protocol.sip.grammar import SipError
 from mediaserverd.protocol.sip.uri import Uri
 
@@ -46,6 +46,11 @@ class Binding:
     def behind_nat(self) -> bool:
         """Only the flow leads there, whatever the contact says."""
         return self.flow.connection is not None or self.contact.host != self.flow.remote[0]
+
+    @property
+    def hides_address(self) -> bool:
+        """The phone names another address than the one that we see."""
+        return is_numeric(self.contact.host) and self.contact.host != self.flow.remote[0]
 
 
 class Locations:

@@ -1,4 +1,4 @@
-"""A call's wishes towards a media server, as ng commands, and what its replies mean (docs/wire.md 1).
+"""A call's wishes towards a media server as ng commands, and the replies as events of the call (docs/wire.md 1).
 
 Not responsible for sending them. Others than ours (rtpengine) relay well, but say ``ok`` to more than they do.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, assert_never
 
+from mediaserverd.call import events as on
 from mediaserverd.call.commands import (
     MediaAnswer,
     MediaDelete,
@@ -84,6 +85,25 @@ def _command(wish: Wish) -> dict[str, Any]:
             return {"command": "start recording", **key, **who}
         case RecordEvent():
             return {"command": "record event", "side": wish.side.value, "event": dict(wish.event)}
+        case _:
+            assert_never(wish)
+
+
+def ng_outcome(wish: Wish, reply: Mapping[str, Any], fault: str, *, silent: bool) -> on.Event | None:
+    """What the reply tells the call, or that there was none; ``fault`` is empty if all went well."""
+    match wish:
+        case MediaOffer() | MediaAnswer() if fault:
+            return on.MediaFailed(wish.request, fault, silent=silent)
+        case MediaOffer() | MediaAnswer():
+            return on.MediaReplied(wish.request, str(reply.get("sdp", "")).encode("utf-8", "replace"))
+        case StartRecording() if fault:
+            return on.RecordingRefused(wish.recording_id, wish.segment, fault)
+        case StartRecording():
+            return on.RecordingStarted(wish.recording_id, wish.segment, *file_of(reply))
+        case StopRecording() | PauseRecording() | ResumeRecording():
+            return on.ChangeFailed(wish.change, fault) if fault else on.ChangeDone(wish.change)
+        case MediaDelete() | RecordEvent():
+            return None  # nothing waits for these
         case _:
             assert_never(wish)
 

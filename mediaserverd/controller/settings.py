@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mediaserverd.call.setup import PauseRules
+from mediaserverd.call.setup import AudioPathMode, PauseRules
 
 MAX_LOOK_BACK_S = 60  # docs/wire.md 1; held in the media server's memory for every call
 
@@ -36,6 +37,7 @@ class Station(_Frozen):
     extension: str
     display_name: str = ""
     location: str = "default"
+    audio_path: AudioPathMode | None = None  # None: as the location, then the site
     type: str = "ip-phone"
     pre_record_seconds: float | None = Field(None, ge=0, le=MAX_LOOK_BACK_S)  # None: as the site
     ha1_md5: str = Field(repr=False)
@@ -56,8 +58,15 @@ class Line(_Frozen):
     password: str = Field("", repr=False)
     inbound_to: str = ""  # extension or workgroup for calls from the line; empty: by dialled number
     location: str = "default"
+    audio_path: AudioPathMode | None = None  # None: as the location, then the site
+    fail_open: bool = False  # an always-in call that no media server takes goes on directly, unrecorded
     pre_record_seconds: float | None = Field(None, ge=0, le=MAX_LOOK_BACK_S)  # None: as the site
-    fail_open: bool = False  # its calls go on without audio path, unrecorded, when no media server takes them
+
+
+class Location(_Frozen):
+    """What is said of all devices at a place."""
+
+    audio_path: AudioPathMode | None = None  # None: as the site
 
 
 class Workgroup(_Frozen):
@@ -93,6 +102,8 @@ class ControllerSettings(_Frozen):
     media_servers: tuple[MediaServerLink, ...]
     initiation: Any  # plain document for policy.initiation.from_document; verified when the configuration was read
     selection: Any  # plain document for policy.selection_document.from_document; likewise
+    audio_path: AudioPathMode = "dynamic"
+    locations: Mapping[str, Location] = {}
     pre_record_seconds: float = Field(0.0, ge=0, le=MAX_LOOK_BACK_S)  # look-back of recordings on demand
     secure_pause: PauseRules = PauseRules()
     discard_calls_shorter_than_s: float = Field(2.0, ge=0)

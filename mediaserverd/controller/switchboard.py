@@ -22,8 +22,9 @@ from mediaserverd.controller.admission import Admission, Admitted, Declined
 from mediaserverd.controller.archive import Archive
 from mediaserverd.controller.authentication import Authentication, Unproven
 from mediaserverd.controller.dialling import Dialling
+from mediaserverd.controller.doors import Doors
 from mediaserverd.controller.ledger import Ledger
-from mediaserverd.controller.live_call import Doors, LiveCall
+from mediaserverd.controller.live_call import LiveCall
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.locations import Locations
 from mediaserverd.controller.media_servers import MediaServers
@@ -85,6 +86,7 @@ class Switchboard:
             endpoint=self.endpoint,
             dialling=Dialling(self.sockets, self._resolver),
             media=self.media,
+            find_servers=lambda asked, unwanted: self.selecting.choose(self.rules.selection, asked, unwanted),
             ledger=ledger,
             now=self._loop.time,
             attach=self._attach,
@@ -172,7 +174,7 @@ class Switchboard:
         if name != self.rules.settings.name:
             return None
         live = self.calls.get(call_id)
-        return live is not None and server in live.servers
+        return live is not None and server in live.holding
 
     # The loop
 

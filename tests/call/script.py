@@ -40,6 +40,7 @@ SETUP: Final = CallSetup(
     media_servers=("m1", "m2"),
     origin=OwnOrigin("203.0.113.1", 1000),
     ring_timeout_s=60.0,
+    audio_path="always-in",
 )
 
 

@@ -13,7 +13,12 @@ from tests.call.script import ORDER, SETUP, phone
 from tests.call.world import World
 
 # A readable description is what usually comes.
-BODIES = (*(phone("alice"), phone("bob"), phone("bob", "sendonly")) * 4, b"", b"rubbish")
+BODIES = (
+    *(phone("alice"), phone("bob"), phone("bob", "sendonly"), phone("carol", codecs="8")) * 4,
+    phone("bob", codecs="9"),
+    b"",
+    b"rubbish",
+)
 
 
 @settings(max_examples=2000, deadline=None)
@@ -24,6 +29,8 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
         SETUP,
         media_servers=random.choice([(), ("m1",), ("m1", "m2"), ("m1", "m2")]),
         targets=SETUP.targets * random.choice([0, 1, 1, 2, 3]),
+        audio_path=random.choice(["dynamic", "dynamic", "always-in"]),
+        dice=random.random(),
         fail_open=random.random() < 0.3,
         recording=random.choice([None, ORDER, replace(ORDER, required=True)]),
         look_back_ms=random.choice([0, 10_000]),

@@ -348,12 +348,6 @@ def test_a_start_that_cannot_be_is_denied_with_the_reason(script: Script, why: s
     assert script.tell(StartRequested(R1, "alice", OTHER_ID)) == [Deny(R1, why)]
 
 
-def test_a_call_that_no_media_server_carries_cannot_be_recorded() -> None:
-    script = Script(media_servers=(), fail_open=True)
-    script.tell_all(Invited(phone("alice")), Answered(B1, phone("bob")), Acknowledged(CALLER))
-    assert script.tell(StartRequested(R1, "alice", OTHER_ID)) == [Deny(R1, "no media server carries this call")]
-
-
 def test_a_stop_ends_the_recording_in_the_ledger_and_the_call_goes_on() -> None:
     script = talking(recording=ORDER)
     assert script.tell(StopRequested(R1, "alice"), after=7.0) == [StopRecording(C1, "m1")]

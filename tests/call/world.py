@@ -29,9 +29,8 @@ class World:
     ended_legs: Counter[on.LegId] = field(default_factory=Counter)
     unacknowledged: Counter[on.LegId] = field(default_factory=Counter)  # 2xx told, ACK not seen
     unanswered: Counter[tuple[str, on.LegId]] = field(default_factory=Counter)  # re-INVITE, UPDATE, INFO told
-    asked_servers: set[str] = field(default_factory=set)
+    sessions: set[str] = field(default_factory=set)  # media servers that may have something of the call
     refused_servers: set[str] = field(default_factory=set)
-    deletes: Counter[str] = field(default_factory=Counter)
     ledger: list[object] = field(default_factory=list)
     infos: int = 0
     wishes: int = 0
@@ -72,11 +71,14 @@ class World:
                 self.caller.append(type(command).__name__)
                 if isinstance(command, do.Accept):
                     self.owed.append(command)
-            case do.Dial() | do.StartRecording() | do.SendInfo():
+            case do.Dial() | do.SendInfo() | do.FindMediaServers():
                 self.owed.append(command)
-            case do.MediaOffer(server=server) | do.MediaAnswer(server=server):
-                assert not self.deletes[server], "nothing is asked of a server after its session is deleted"
-                self.asked_servers.add(server)
+            case do.MediaOffer(server=server):
+                self.sessions.add(server)
+                self.refused_servers.discard(server)
+                self.owed.append(command)
+            case do.MediaAnswer(server=server) | do.StartRecording(server=server):
+                assert server in self.sessions, "a session that is gone has nothing to change"
                 self.owed.append(command)
             case do.SendOffer(leg):
                 assert not self.ended_legs[leg]
@@ -96,14 +98,15 @@ class World:
                 assert not self.unacknowledged[leg], "a 2xx is acknowledged before its leg is hung up"
                 self.ended_legs[leg] += 1
             case do.MediaDelete(server):
-                self.deletes[server] += 1
+                assert server in self.sessions, "what is gone is not deleted again"
+                self.sessions.discard(server)
             case do.WriteLedger(entry):
                 self.ledger.append(entry)
             case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
-                assert not self.deletes[command.server], "a session that is gone has nothing to change"
+                assert command.server in self.sessions, "a session that is gone has nothing to change"
                 self.owed.append(command)
             case do.RecordEvent():
-                assert not self.deletes[command.server]
+                assert command.server in self.sessions
                 assert self.call.control.pause is None or "digits" not in command.event
             case do.Grant(request) | do.Deny(request):
                 self.unheard[request] -= 1
@@ -123,6 +126,8 @@ class World:
         match command:
             case do.Dial(leg):
                 self.tell(on.Answered(leg, self.body()) if good else on.Refused(leg, (486, 603)[self.pick(2)], "No"))
+            case do.FindMediaServers(search):
+                self.tell(on.MediaServersFound(search, self.setup.media_servers[self.pick(2) :]))
             case do.MediaOffer(request, server) | do.MediaAnswer(request, server):
                 self._media_reply(request, server, good)
             case do.StartRecording(_, recording_id, segment):
@@ -139,7 +144,8 @@ class World:
                 self._ack(leg)
             case do.SendOffer(leg):
                 if not self.ended_legs[leg]:  # after a BYE it is the dialog layer's
-                    self.tell(on.OfferAnswered(leg, self.body()) if good else on.OfferRefused(leg, 488, "No"))
+                    refused = on.OfferRefused(leg, (488, 491)[self.pick(2)], "No")
+                    self.tell(on.OfferAnswered(leg, self.body()) if good else refused)
             case do.SendInfo(leg, info):
                 self.tell(on.InfoAnswered(leg, info, 200 if good else 500, ""))
             case _:
@@ -151,7 +157,7 @@ class World:
             return
         silent = self.pick(2) == 0
         first = server not in self.refused_servers and not self.caller
-        if not silent and first and not self.deletes[server]:
+        if not silent and first and server in self.sessions:
             self.refused_servers.add(server)  # may be more than the first offer: then a delete still follows
         self.tell(on.MediaFailed(request, "no", silent=silent))
 
@@ -194,6 +200,7 @@ class World:
             on.MediaReplied(on.MediaRequest(self.pick(9)), body),
             on.RecordingBroken(RECORDING_ID, "disk"),
             on.RecordingRefused(RECORDING_ID, self.pick(3), "late"),
+            on.MediaServersFound(on.Search(self.pick(3)), (server,)),
             on.MediaTimedOut(server, "60 s"),
             on.MediaLost(server, "killed"),
             on.EndRequested("shutdown", 418),
@@ -237,8 +244,7 @@ class World:
         assert not +self.unacknowledged, "every 2xx has its ACK"
         assert not any(self.unanswered.values()), "every request has its response"
         assert not any(self.unheard.values()), "every wish is answered once"
-        for server in self.asked_servers:
-            assert self.deletes[server] == 1 or (server in self.refused_servers and not self.deletes[server])
+        assert self.sessions <= self.refused_servers, "every session is deleted"
         self._check_ledger()
 
     def _check_ledger(self) -> None:

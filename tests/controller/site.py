@@ -57,6 +57,7 @@ def controller_settings(site: Site, **given: object) -> ControllerSettings:
         "media_servers": [{"name": "m1", "url": "wss://localhost:2223/", "token_file": site.token_file("ng")}],
         "initiation": {"policies": [{"name": "record-all", "then": {"record": True}}]},
         "selection": {"rules": {}},
+        "audio_path": "always-in",  # hand-written phones answer what they are told to; those of a dynamic call say so
         "discard_calls_shorter_than_s": 0,  # tests have little time; those of short calls say so
         "ledger": {"url": "https://localhost:8443", "token_file": site.token_file("ledger")},
         "certificate_authority": site.authority,

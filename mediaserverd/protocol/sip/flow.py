@@ -21,7 +21,17 @@ from mediaserverd.protocol.sip.headers import Via
 from mediaserverd.protocol.sip.message import Request
 from mediaserverd.protocol.sip.uri import Uri
 
-__all__ = ["MAGIC_COOKIE", "Address", "Flow", "Identity", "is_behind_nat", "next_flow", "response_flow", "stamped"]
+__all__ = [
+    "MAGIC_COOKIE",
+    "Address",
+    "Flow",
+    "Identity",
+    "is_behind_nat",
+    "is_numeric",
+    "next_flow",
+    "response_flow",
+    "stamped",
+]
 
 Address = tuple[str, int]
 
@@ -120,7 +130,12 @@ def next_flow(flow: Flow, hop: Uri, *, behind_nat: bool) -> Flow:
 def is_behind_nat(request: Request, source: Flow) -> bool:
     """The sender named an address in its Via that is not where the request came from."""
     host = request.top_via.host
-    return _numeric(host) is not None and host != source.remote[0]
+    return is_numeric(host) and host != source.remote[0]
+
+
+def is_numeric(host: str) -> bool:
+    """An address, not a name."""
+    return _numeric(host) is not None
 
 
 def _numeric(host: str) -> IPv4Address | IPv6Address | None:
