@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from mediaserverd.call.setup import PauseRules
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
+from mediaserverd.config.media_servers import controller_levels, own_level
 from mediaserverd.config.policies import Policies, read_policies
 from mediaserverd.config.schema import (
     ConfigFile,
@@ -88,7 +89,7 @@ def load_config(file: Path) -> Config:
         faults += error.faults
     if faults:
         raise ConfigError(faults)
-    return _build(file, entry, [station for _, _, station in stations], policies)
+    return _build(document, entry, [station for _, _, station in stations], policies)
 
 
 def _known(entry: ConfigFile, stations: list[PlacedStation]) -> Known:
@@ -115,7 +116,7 @@ def _validated(document: Document, model: type[Model]) -> Model:
 
 
 def _fault_of(document: Document, model: type[BaseModel], detail: Any) -> Fault:
-    path: tuple[Key, ...] = tuple(detail["loc"])
+    path: tuple[Key, ...] = tuple(key for key in detail["loc"] if key != "[key]")  # pydantic's mark of a bad key
     match detail["type"]:
         case "extra_forbidden":
             text = f"unknown key{_suggestion(model, path)}"
@@ -260,8 +261,9 @@ def _recording_faults(document: Document, media: MediaSection) -> Iterator[Fault
 # -- building ------------------------------------------------------------------------------------------------------
 
 
-def _build(file: Path, entry: ConfigFile, stations: Sequence[StationEntry], policies: Policies) -> Config:
-    base = file.resolve().parent
+def _build(document: Document, entry: ConfigFile, stations: Sequence[StationEntry], policies: Policies) -> Config:
+    file = document.file.resolve()
+    base = file.parent
     data = (base / entry.data_directory).resolve()
     given = entry.tls.certificate is not None
     tls = _TlsFiles(
@@ -270,7 +272,7 @@ def _build(file: Path, entry: ConfigFile, stations: Sequence[StationEntry], poli
         authority=base / entry.tls.certificate_authority if entry.tls.certificate_authority else data / "tls/ca.pem",
     )
     return Config(
-        file=file.resolve(),
+        file=file,
         address=entry.address,
         data_directory=data,
         tls_directory=None if given else data / "tls",
@@ -279,7 +281,7 @@ def _build(file: Path, entry: ConfigFile, stations: Sequence[StationEntry], poli
         drain_timeout_s=entry.drain_timeout_s,
         examples=policies.examples,
         controller=_controller(entry, stations, policies, data, tls),
-        media=_media(entry, data, tls),
+        media=_media(document, entry, data, tls),
         recorder=_recorder(entry, base, data, tls),
     )
 
@@ -350,24 +352,16 @@ def _station(station: StationEntry, realm: str) -> Station:
     return Station(**values)
 
 
-def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
+def _media(document: Document, entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
     media = entry.media
-    low, _, high = media.rtp_ports.partition("-")
     return MediaSettings(
         name=media.name,
-        rtp_address=media.rtp_address,
-        rtp_advertised=entry.address,
-        rtp_port_min=int(low),
-        rtp_port_max=int(high),
+        own=own_level(document, entry),
+        per_controller=controller_levels(document, entry),
         workers=media.workers,
-        session_limit=media.session_limit,
-        dscp=media.dscp,
         media_timeout_s=media.media_timeout_s,
         spool_directory=data / "spool",
-        disk_floor_bytes=media.disk_floor_mib << 20,
-        recording=RecordingDefaults(
-            format=media.recording_format, encrypt=media.encrypt, encoding=media.recording_mime_type_default
-        ),
+        recording=RecordingDefaults(format=media.recording_format, encrypt=media.encrypt),
         ng_udp_address=media.ng_udp_address,
         ng_address=media.ng_address,
         ng_port=media.ng_port,
@@ -379,6 +373,7 @@ def _media(entry: ConfigFile, data: Path, tls: _TlsFiles) -> MediaSettings:
         certificate=tls.certificate,
         private_key=tls.private_key,
         certificate_authority=tls.authority,
+        control_token_file=data / "secrets" / "control.token",
         status_port=media.status_port,
         identity_file=data / "secrets" / "media-identity.pem",
         recipients_directory=data / "keys" / "recipients",

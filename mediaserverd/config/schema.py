@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from mediaserverd.call.setup import AudioPathMode
 from mediaserverd.controller.settings import MAX_LOOK_BACK_S
-from mediaserverd.media.settings import RecordingFormat, RecordingMimeType
+from mediaserverd.media.parameters import Parameters, Properties
+from mediaserverd.media.settings import RecordingFormat
 from mediaserverd.recorder.settings import Compression
 
 StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
@@ -37,13 +38,6 @@ def _network(text: str) -> str:
     return text
 
 
-def _port_range(text: str) -> str:
-    low, dash, high = text.partition("-")
-    if not (dash and low.isdigit() and high.isdigit() and 1024 <= int(low) < int(high) <= 65535):
-        raise ValueError("must be LOW-HIGH with 1024 <= LOW < HIGH <= 65535, such as 16384-32767")
-    return text
-
-
 def in_url(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
@@ -51,7 +45,6 @@ def in_url(address: str) -> str:
 Name = Annotated[str, AfterValidator(_name)]
 Extension = Annotated[str, AfterValidator(_extension)]
 Network = Annotated[str, AfterValidator(_network)]
-PortRange = Annotated[str, AfterValidator(_port_range)]
 
 
 class Section(BaseModel):
@@ -119,19 +112,24 @@ class SipSection(Section):
     status_port: Port = 9501
 
 
-class MediaSection(Section):
+class LevelSection(Section):
+    """Parameters and properties of media servers, as one place sets them."""
+
+    parameters: Parameters = Parameters()
+    properties: Properties = Field(default_factory=dict)
+
+
+class MediaSection(Parameters):
+    """This host's media server: its parameters, and what only its own file can say."""
+
     name: Name = "media"
     location: Name = "default"
-    rtp_address: str = "0.0.0.0"  # noqa: S104 - only announced or latched sources are relayed
-    rtp_ports: PortRange = "16384-32767"
+    properties: Properties = Field(default_factory=dict)
+    controllers: dict[Name, LevelSection] = Field(default_factory=dict)
     workers: int = Field(1, ge=1, le=64)
-    session_limit: int = Field(4000, gt=0)
-    dscp: int = Field(46, ge=0, le=63)
     media_timeout_s: float = Field(60.0, gt=0)
-    disk_floor_mib: int = Field(512, ge=0)
     recording_format: RecordingFormat = "sasf"
     encrypt: bool = True
-    recording_mime_type_default: RecordingMimeType = "audio/opus"
     ng_udp_address: str = "127.0.0.1"
     ng_address: str = "127.0.0.1"
     ng_port: Port = 2223

@@ -3,7 +3,7 @@ reload. Bearer token."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.requests import Request
@@ -18,11 +18,9 @@ from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.story import live_row, live_story
 from mediaserverd.controller.switchboard import Switchboard
 from mediaserverd.process.role import Reload, ReloadRefused
-from mediaserverd.process.tokens import bearer_token, same_token
+from mediaserverd.process.status import Endpoint, guarded
 
 RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be asked for by its id
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) -> list[BaseRoute]:
@@ -52,10 +50,10 @@ def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) 
         ("/control/registrations", registrations),
         ("/control/media-servers", media_servers),
     )
-    control = _guarded(recording_endpoint(switchboard.calls.get), token)
+    control = guarded(recording_endpoint(switchboard.calls.get), token)
     return [
-        *(Route(path, _guarded(endpoint, token)) for path, endpoint in paths),
-        *([Route("/control/reload", _guarded(_reload_endpoint(reload), token), methods=["POST"])] if reload else ()),
+        *(Route(path, guarded(endpoint, token)) for path, endpoint in paths),
+        *([Route("/control/reload", guarded(_reload_endpoint(reload), token), methods=["POST"])] if reload else ()),
         Route("/control/calls/{call_id:path}/recording/{action}", control, methods=["POST"]),
     ]
 
@@ -69,17 +67,6 @@ def _reload_endpoint(reload: Reload) -> Endpoint:
             return JSONResponse({"detail": detail, "faults": refused.faults}, status_code=422)
 
     return endpoint
-
-
-def _guarded(endpoint: Endpoint, token: str) -> Endpoint:
-    async def guarded(request: Request) -> Response:
-        if not same_token(bearer_token(request.headers.get("Authorization")), token):
-            return JSONResponse(
-                {"detail": "give the control token"}, status_code=401, headers={"WWW-Authenticate": "Bearer"}
-            )
-        return await endpoint(request)
-
-    return guarded
 
 
 def _binding_row(binding: Binding) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from itertools import islice
 from typing import Final
 
 from mediaserverd.media.engine import LegStatistics, SessionStatistics, StreamStatistics, Totals
@@ -100,8 +102,8 @@ def _ssrc(stream: StreamStatistics) -> dict[str, Value]:
     }
 
 
-def listed(sessions: Sessions, limit: int) -> list[Value]:
-    return [session.call_id for session, _ in zip(sessions, range(min(limit, MAX_LISTED)), strict=False)]
+def listed(sessions: Iterable[Session], limit: int) -> list[Value]:
+    return [session.call_id for session in islice(sessions, max(0, min(limit, MAX_LISTED)))]
 
 
 def statistics(sessions: Sessions, engine: Totals, uptime_s: float) -> dict[str, Value]:
@@ -113,6 +115,7 @@ def statistics(sessions: Sessions, engine: Totals, uptime_s: float) -> dict[str,
             "sessionsforeign": 0,
             "sessionstotal": len(sessions),
             "transcodedmedia": 0,
+            "controllers": dict(sessions.counts()),
         },
         "totalstatistics": {
             "uptime": str(int(uptime_s)),

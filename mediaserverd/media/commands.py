@@ -17,12 +17,14 @@ from typing import Final, TypeAlias
 import structlog
 
 from mediaserverd.media import answers, metrics, report
+from mediaserverd.media.controllers import Controllers, IntroductionRefused
 from mediaserverd.media.engine import Engine
 from mediaserverd.media.load import Load
 from mediaserverd.media.offers import CommandFault, Offers, required
 from mediaserverd.media.sessions import NoRoom, Owner, Session, Sessions, Side
 from mediaserverd.media.settings import RecordingDefaults
 from mediaserverd.media.taps import PauseMode, Tap, Taps
+from mediaserverd.media.terms import Terms
 from mediaserverd.media.wanted import MAX_LOOK_BACK_MS, RecordingRefused, asked_by, wanted
 from mediaserverd.protocol import ng
 from mediaserverd.protocol.ng import Reason, Request, Value
@@ -43,18 +45,21 @@ class Commands:
         self,
         engine: Engine,
         sessions: Sessions,
-        offers: Offers,
+        controllers: Controllers,
         taps: Taps,
         *,
+        server_name: str,
         retrieval_url: str,
         defaults: RecordingDefaults,
         load: Callable[[], Load],
     ) -> None:
+        self.server_name = server_name
         self.retrieval_url = retrieval_url
         self.defaults = defaults
         self._engine = engine
         self._sessions = sessions
-        self._offers = offers
+        self._controllers = controllers
+        self._offers = Offers(engine, sessions)
         self._taps = taps
         self._load = load
         self._began = time.monotonic()
@@ -69,6 +74,9 @@ class Commands:
             "stop recording": self._stop_recording,
             "pause recording": self._pause_recording,
             "record event": self._record_event,
+            "configure": self._configure,
+            "drain": self._drain,
+            "activate": self._activate,
         }
 
     async def execute(self, request: Request, owner: Owner | None = None) -> Reply:
@@ -80,7 +88,7 @@ class Commands:
 
     async def _carried_out(self, request: Request, owner: Owner | None) -> Reply:
         if request.command == "ping":
-            return self._pong()
+            return self._pong(owner)
         command = self._table.get(request.command)
         if command is None:
             return ng.error(Reason.UNKNOWN_COMMAND)
@@ -88,29 +96,50 @@ class Commands:
             return await command(request, owner)
         except NoRoom as fault:
             return ng.refusal(request, fault.reason)
-        except (CommandFault, RecordingRefused) as fault:
+        except (CommandFault, RecordingRefused, IntroductionRefused) as fault:
             log.info("ng_refused", command=request.command, call_id=request.text("call-id"), reason=str(fault))
             return ng.error(str(fault))
         except Exception:
             log.exception("ng_command_broke", command=request.command, call_id=request.text("call-id"))
             return ng.error("Internal error")
 
-    def _pong(self) -> Reply:
-        load = self._load()
+    # --- the server
+
+    def _pong(self, owner: Owner | None) -> Reply:
+        terms, load = self._controllers.terms(_name(owner)), self._load()
         described: dict[str, Value] = {
             "sessions": len(self._sessions),
-            "max-sessions": self._sessions.limit,
+            "max-sessions": min(self._sessions.limit, terms.parameters.session_limit),
+            "own-sessions": self._sessions.count(terms.controller),
+            "controllers": dict(self._sessions.counts()),
             "cpu-permille": load.cpu_permille,
             "draining": int(self._sessions.draining),
             "disk-free-bytes": load.disk_free_bytes,
+            "refuses-sessions": self._sessions.refusal(terms) or "",
+            "refuses-recordings": _disk_refusal(load, terms),
         }
         return {"result": "pong", "load": described}
+
+    async def _configure(self, request: Request, owner: Owner | None) -> Reply:
+        if owner is None:
+            raise CommandFault("configure is for controllers, who come by WebSocket")
+        terms = self._controllers.introduce(request, owner)
+        return ng.ok(server=self.server_name, effective=list(terms.effective.described()))
+
+    async def _drain(self, _: Request, __: Owner | None) -> Reply:
+        self._sessions.draining = True
+        return ng.ok(sessions=len(self._sessions))
+
+    async def _activate(self, _: Request, __: Owner | None) -> Reply:
+        self._sessions.draining = False
+        return ng.ok(sessions=len(self._sessions))
 
     # --- the call
 
     async def _offer(self, request: Request, owner: Owner | None) -> Reply:
-        is_new = self._sessions.find(request.text("call-id") or "") is None
-        session, description = self._offers.session_for_offer(request, owner)
+        terms = self._controllers.terms(_name(owner))
+        is_new = self._sessions.find(terms.controller, request.text("call-id") or "") is None
+        session, description = self._offers.session_for_offer(request, owner, terms)
         async with session.lock:
             _still_there(session)
             try:
@@ -123,7 +152,7 @@ class Commands:
             return ng.ok(sdp=sdp, **await self._recording_as_offered(request, session))
 
     async def _answer(self, request: Request, owner: Owner | None) -> Reply:
-        session, description = self._offers.session_for_answer(request, owner)
+        session, description = self._offers.session_for_answer(request, owner, _name(owner))
         async with session.lock:
             _still_there(session)
             sdp = self._offers.apply(request, session, description)
@@ -151,9 +180,9 @@ class Commands:
                 self._stop(request, session)
         return {}
 
-    async def _delete(self, request: Request, _: Owner | None) -> Reply:
+    async def _delete(self, request: Request, owner: Owner | None) -> Reply:
         call_id = required(request, "call-id", Reason.NO_CALL_ID)
-        session = self._sessions.find(call_id)
+        session = self._sessions.find(_name(owner), call_id)
         if session is None or not _tags_match(session, request):
             return _not_found(request)
         async with session.lock:
@@ -165,12 +194,13 @@ class Commands:
         self._sessions.tally.deleted += 1
         return ng.ok(**answer, recordings=[self._described(file) for file in session.files])
 
-    async def _query(self, request: Request, _: Owner | None) -> Reply:
-        session = self._session(request)
+    async def _query(self, request: Request, owner: Owner | None) -> Reply:
+        session = self._session(request, owner)
         return ng.ok(**answers.queried(session, self._engine.statistics(session.number)))
 
-    async def _list(self, request: Request, _: Owner | None) -> Reply:
-        return ng.ok(calls=answers.listed(self._sessions, request.number("limit", DEFAULT_LIST_LIMIT)))
+    async def _list(self, request: Request, owner: Owner | None) -> Reply:
+        """Those of whoever asks, so that nobody takes another's calls for orphans."""
+        return ng.ok(calls=answers.listed(self._sessions.of(_name(owner)), request.number("limit", DEFAULT_LIST_LIMIT)))
 
     async def _statistics(self, _: Request, __: Owner | None) -> Reply:
         uptime_s = time.monotonic() - self._began
@@ -179,7 +209,7 @@ class Commands:
     # --- its recording
 
     async def _start_recording(self, request: Request, owner: Owner | None) -> Reply:
-        session = self._session(request)
+        session = self._session(request, owner)
         session.owner = owner or session.owner
         async with session.lock:
             _still_there(session)
@@ -193,7 +223,9 @@ class Commands:
             return ng.ok(recording=self._described(tap.file))
 
     async def _start(self, request: Request, session: Session) -> Tap:
-        tap = await self._taps.start(session.number, session.call_id, wanted(request, self.defaults), session.codecs)
+        terms = self._controllers.terms(session.controller)
+        asked = wanted(request, self.defaults, terms.parameters.recording_mime_type_default)
+        tap = await self._taps.start(session.number, session.call_id, asked, session.codecs, terms.disk_floor_bytes)
         session.files.append(tap.file)
         session.tap = tap
         return tap
@@ -201,7 +233,7 @@ class Commands:
     async def _stop_recording(self, request: Request, owner: Owner | None) -> Reply:
         if request.says("pause"):
             return await self._pause_recording(request, owner)
-        session = self._session(request)
+        session = self._session(request, owner)
         async with session.lock:
             _still_there(session)
             if session.tap is None:
@@ -215,8 +247,8 @@ class Commands:
         self._taps.stop(tap, "stopped", discard="discard-recording" in request.flags)
         return tap.file
 
-    async def _pause_recording(self, request: Request, _: Owner | None) -> Reply:
-        session = self._session(request)
+    async def _pause_recording(self, request: Request, owner: Owner | None) -> Reply:
+        session = self._session(request, owner)
         async with session.lock:
             _still_there(session)
             if session.tap is None:
@@ -225,8 +257,8 @@ class Commands:
             self._taps.pause(session.tap, _pause_mode(request), secure=secure, by=asked_by(request))
             return ng.ok(recording=self._described(session.tap.file))
 
-    async def _record_event(self, request: Request, _: Owner | None) -> Reply:
-        session = self._session(request)
+    async def _record_event(self, request: Request, owner: Owner | None) -> Reply:
+        session = self._session(request, owner)
         side, event = _event(request)
         async with session.lock:
             _still_there(session)
@@ -242,11 +274,21 @@ class Commands:
     def _uri(self, file: str) -> str:
         return f"{self.retrieval_url}/recordings/{file}"
 
-    def _session(self, request: Request) -> Session:
-        session = self._sessions.find(required(request, "call-id", Reason.NO_CALL_ID))
+    def _session(self, request: Request, owner: Owner | None) -> Session:
+        session = self._sessions.find(_name(owner), required(request, "call-id", Reason.NO_CALL_ID))
         if session is None:
             raise CommandFault(Reason.UNKNOWN_CALL)
         return session
+
+
+def _name(owner: Owner | None) -> str:
+    """Of the controller; empty for a local proxy, and for those who have not said it."""
+    return "" if owner is None else owner.name
+
+
+def _disk_refusal(load: Load, terms: Terms) -> str:
+    below = load.disk_free_bytes < terms.disk_floor_bytes
+    return f"less than {terms.parameters.disk_floor_mib} MiB are free for recordings" if below else ""
 
 
 def _still_there(session: Session) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge
 
 SESSIONS = Gauge("mediaserverd_media_sessions", "Calls with media on this server")
+CONTROLLER_SESSIONS = Gauge(
+    "mediaserverd_media_controller_sessions",
+    "Calls with media on this server, by the controller whose they are",
+    ["controller"],
+)
 SESSIONS_OPENED = Counter("mediaserverd_media_sessions_opened", "Calls whose media was taken")
 SESSIONS_REFUSED = Counter("mediaserverd_media_sessions_refused", "Calls whose media was refused", ["reason"])
 SESSIONS_ENDED = Counter("mediaserverd_media_sessions_ended", "Calls whose media ended", ["reason"])

@@ -135,13 +135,17 @@ class _Controller:
     """One connected controller, as the owner of sessions."""
 
     def __init__(self, connection: ServerConnection) -> None:
+        self.name = ""  # as it says itself, with ``configure``
         self.connection = connection
         self.peer = str((connection.remote_address or ("",))[0])  # asked now: a closed connection does not know it
 
+    @property
+    def connected(self) -> bool:
+        return not self.connection.transport.is_closing()
+
     def tell(self, message: Message) -> bool:
         """Sent without waiting. A controller that does not read is not connected, whatever TCP thinks."""
-        transport = self.connection.transport
-        if transport.is_closing() or transport.get_write_buffer_size() > CONTROLLER_BACKLOG_BYTES:
+        if not self.connected or self.connection.transport.get_write_buffer_size() > CONTROLLER_BACKLOG_BYTES:
             return False
         task = asyncio.create_task(self._send(ng.encode(message)))
         _SENDING.add(task)
@@ -231,9 +235,11 @@ class WebSocketDoor:
             self._server.close()
             await self._server.wait_closed()
 
-    def broadcast(self, message: Message) -> None:
+    def broadcast(self, message: Message, name: str = "") -> None:
+        """To all connections of one controller."""
         for controller in list(self._controllers):
-            controller.tell(message)
+            if controller.name == name:
+                controller.tell(message)
 
     def _let_in(self, connection: ServerConnection, request: HttpRequest) -> HttpResponse | None:
         if same_token(bearer_token(request.headers.get("Authorization")), self._token):

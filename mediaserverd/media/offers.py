@@ -6,14 +6,14 @@ Not responsible for the rest of the commands (``commands``), nor for how a descr
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
 from mediaserverd.media.engine import Endpoint, Engine, Latching
 from mediaserverd.media.relay_sdp import Audio, address_type, audio_of, relayed
-from mediaserverd.media.sessions import SIDES, Local, Owner, Party, Session, Sessions, Side
+from mediaserverd.media.sessions import SIDES, Owner, Party, Session, Sessions, Side
+from mediaserverd.media.terms import Terms
 from mediaserverd.protocol.ng import Reason, Request
 from mediaserverd.protocol.sdp import SdpError, SessionDescription, parse
 
@@ -40,35 +40,36 @@ def required(request: Request, name: str, missing: Reason) -> str:
 
 
 class Offers:
-    """``locals_``: our addresses, the preferred family first."""
-
-    def __init__(self, engine: Engine, sessions: Sessions, locals_: Sequence[Local]) -> None:
+    def __init__(self, engine: Engine, sessions: Sessions) -> None:
         self._engine = engine
         self._sessions = sessions
-        self._locals = {address_type(local.advertised): local for local in reversed(locals_)}
 
-    def session_for_offer(self, request: Request, owner: Owner | None) -> tuple[Session, SessionDescription]:
-        """The call of an offer, opened if it is new. Raises CommandFault or NoRoom."""
+    def session_for_offer(
+        self, request: Request, owner: Owner | None, terms: Terms
+    ) -> tuple[Session, SessionDescription]:
+        """The call of an offer, opened on these terms if it is new. Raises CommandFault or NoRoom."""
         call_id = required(request, "call-id", Reason.NO_CALL_ID)
         required(request, "from-tag", Reason.NO_FROM_TAG)
         description, audio = _described(request)
-        session = self._sessions.find(call_id)
+        session = self._sessions.find(terms.controller, call_id)
         if session is None:
             side = _side_of_new(request)
             theirs = address_type_or_ip4(audio.address)
-            towards_them, towards_other = self._local(theirs), self._local(request.text("address-family") or theirs)
+            towards_them, towards_other = terms.local(theirs), terms.local(request.text("address-family") or theirs)
             locals_ = (towards_them, towards_other) if side == 0 else (towards_other, towards_them)
-            session = self._sessions.open(call_id, locals_, owner)
+            session = self._sessions.open(call_id, terms, locals_, owner)
             session.parties[side].tag = request.text("from-tag") or ""
         session.owner = owner or session.owner
         return session, description
 
-    def session_for_answer(self, request: Request, owner: Owner | None) -> tuple[Session, SessionDescription]:
+    def session_for_answer(
+        self, request: Request, owner: Owner | None, controller: str
+    ) -> tuple[Session, SessionDescription]:
         call_id = required(request, "call-id", Reason.NO_CALL_ID)
         required(request, "from-tag", Reason.NO_FROM_TAG)
         required(request, "to-tag", Reason.NO_TO_TAG)
         description, _ = _described(request)
-        session = self._sessions.find(call_id)
+        session = self._sessions.find(controller, call_id)
         if session is None:
             raise CommandFault(Reason.UNKNOWN_CALL)
         session.owner = owner or session.owner
@@ -133,9 +134,6 @@ class Offers:
         session.signalled = time.monotonic()
         if ignored := sorted(request.fields.keys() - _KNOWN):
             log.debug("ng_keys_ignored", call_id=session.call_id, keys=ignored)
-
-    def _local(self, family: str) -> Local:
-        return self._locals.get(family.upper()) or next(reversed(self._locals.values()))
 
 
 def _described(request: Request) -> tuple[SessionDescription, Audio]:

@@ -16,17 +16,17 @@ import structlog
 
 from mediaserverd.media import metrics, retrieval
 from mediaserverd.media.commands import Commands
+from mediaserverd.media.control import control_routes
+from mediaserverd.media.controllers import Controllers
 from mediaserverd.media.engine import Engine, Latched, RecordingClosed, RecordingFailed, Totals
 from mediaserverd.media.identity import ensure_identity
 from mediaserverd.media.load import Load, LoadMeter
 from mediaserverd.media.ng_door import UdpDoor, WebSocketDoor
-from mediaserverd.media.offers import Offers
 from mediaserverd.media.openings import Openings
-from mediaserverd.media.ports import PortPool
 from mediaserverd.media.recipients import Recipients
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.sealing import Sealer
-from mediaserverd.media.sessions import Local, Sessions
+from mediaserverd.media.sessions import Sessions
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.media.taps import Tap, Taps
 from mediaserverd.process.http import HttpServer
@@ -41,8 +41,7 @@ CLOSE_TIMEOUT_S: Final = 3.0  # for the last frames of running recordings to rea
 
 # Taken over at once by a reload; everything else is bound to sockets, threads or files.
 _RELOADABLE: Final = frozenset({
-    "session_limit", "dscp", "media_timeout_s", "disk_floor_bytes", "recording", "drain_timeout_s",
-    "retrieval_advertised",
+    "own", "per_controller", "media_timeout_s", "recording", "drain_timeout_s", "retrieval_advertised",
 })  # fmt: skip
 
 log = structlog.get_logger()
@@ -66,7 +65,6 @@ class MediaServer:
 
     async def _start(self) -> None:
         settings = self.settings
-        locals_ = _locals(settings)
         _check_udp_door(settings)
         _check_directory(settings)
         self._meter = LoadMeter(settings.spool_directory)
@@ -75,25 +73,28 @@ class MediaServer:
         self._start_engine()
         self._sessions = Sessions(
             self._engine,
-            _ports(settings),
             self._taps,
-            limit=settings.session_limit,
-            dscp=settings.dscp,
-            broadcast=lambda message: self._web_socket.broadcast(message),
+            lambda: self._load,
+            lambda message, controller: self._web_socket.broadcast(message, controller),
+            settings.own.parameters.session_limit,
         )
         self._stack.push_async_callback(self._end_sessions)
+        self._controllers = Controllers(settings.own, settings.per_controller, self._sessions.count)
         self._commands = Commands(
             self._engine,
             self._sessions,
-            Offers(self._engine, self._sessions, locals_),
+            self._controllers,
             self._taps,
+            server_name=settings.name,
             retrieval_url="",
             defaults=settings.recording,
             load=lambda: self._load,
         )
         await self._open_retrieval()
         await self._open_doors()
-        status = StatusServer(settings.status_address, settings.status_port, self._not_ready)
+        token = ensure_token(settings.control_token_file)
+        routes = control_routes(settings.name, self._sessions, self._controllers, token)
+        status = StatusServer(settings.status_address, settings.status_port, self._not_ready, routes)
         await status.start()
         self._stack.push_async_callback(status.stop)
         tick = asyncio.create_task(self._tick_forever())
@@ -117,9 +118,7 @@ class MediaServer:
 
     def _start_engine(self) -> None:
         self._engine = Engine(self.settings.workers)
-        self._taps = Taps(
-            self._engine, self._recordings, self._openings, self.settings.disk_floor_bytes, self._recording_failed
-        )
+        self._taps = Taps(self._engine, self._recordings, self._openings, self._recording_failed)
         self._stack.callback(self._engine.close)
         loop = asyncio.get_running_loop()
         loop.add_reader(self._engine.fileno(), self._take_engine_events)
@@ -154,12 +153,11 @@ class MediaServer:
     async def reload(self, settings: MediaSettings) -> list[str]:
         _check_directory(settings)
         await asyncio.to_thread(self._recipients.load)
+        self._controllers.use(settings.own, settings.per_controller)
         before, after = self.settings.model_dump(), settings.model_dump()
         changed = {name for name in after if after[name] != before[name]}
         self.settings = self.settings.model_copy(update={name: after[name] for name in changed & _RELOADABLE})
-        self._sessions.limit = self.settings.session_limit
-        self._sessions.dscp = self.settings.dscp
-        self._taps.floor_bytes = self.settings.disk_floor_bytes
+        self._sessions.limit = settings.own.parameters.session_limit
         self._commands.defaults = self.settings.recording
         self._commands.retrieval_url = self._retrieval_url()
         return sorted(changed - _RELOADABLE)
@@ -192,8 +190,9 @@ class MediaServer:
         missing: dict[str, str] = {}
         if self._sessions.draining:
             missing["sessions"] = "draining: no new calls are taken"
-        if self._load.disk_free_bytes < self._taps.floor_bytes:
-            missing["disk"] = f"less than {self._taps.floor_bytes} bytes are free: new recordings are refused"
+        floor_mib = self.settings.own.parameters.disk_floor_mib
+        if self._load.disk_free_bytes < floor_mib << 20:
+            missing["disk"] = f"less than {floor_mib} MiB are free: new recordings are refused"
         if self.settings.recording.encrypt and not self._recipients.known:
             missing["keys"] = (
                 f"no public key in {self._recipients.directory}: encrypted recordings are refused; "
@@ -236,23 +235,6 @@ class MediaServer:
         self._counted = now
 
 
-def _locals(settings: MediaSettings) -> list[Local]:
-    locals_ = [Local(settings.rtp_address, settings.rtp_advertised)]
-    if settings.rtp_advertised6:
-        locals_.append(Local(settings.rtp_address6, settings.rtp_advertised6))
-    for local in locals_:
-        try:
-            versions = {ipaddress.ip_address(address).version for address in (local.bound, local.advertised)}
-        except ValueError as fault:
-            raise StartFault(f"RTP addresses must be IP addresses, not names: {fault}") from fault
-        if len(versions) > 1:
-            raise StartFault(
-                f"rtp_advertised {local.advertised} is not of the family of rtp_address {local.bound}; "
-                "set both to IPv4 or both to IPv6 addresses"
-            )
-    return locals_
-
-
 def _check_udp_door(settings: MediaSettings) -> None:
     try:
         address = ipaddress.ip_address(settings.ng_udp_address)
@@ -263,16 +245,6 @@ def _check_udp_door(settings: MediaSettings) -> None:
             f"ng_udp_address {address} must be loopback or another private address: "
             "ng over UDP has no authentication, and who reaches it can redirect calls"
         )
-
-
-def _ports(settings: MediaSettings) -> PortPool:
-    pool = PortPool(settings.rtp_port_min, settings.rtp_port_max)
-    if pool.free < 2:
-        raise StartFault(
-            f"RTP ports {settings.rtp_port_min} to {settings.rtp_port_max} are too few for one call; "
-            "a call needs two even ports with the odd ones above them"
-        )
-    return pool
 
 
 def _check_directory(settings: MediaSettings) -> None:

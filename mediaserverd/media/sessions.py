@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
@@ -16,8 +17,10 @@ import structlog
 
 from mediaserverd.media import metrics
 from mediaserverd.media.engine import Engine, SessionStatistics
-from mediaserverd.media.ports import PortPool
+from mediaserverd.media.load import Load
+from mediaserverd.media.ports import Ports
 from mediaserverd.media.taps import Codecs, Tap, Taps
+from mediaserverd.media.terms import Local, Terms
 from mediaserverd.protocol.ng import Message, Reason, notification
 
 Side = Literal[0, 1]  # 0: calling party, left channel; 1: called party, right channel. Also the engine's leg.
@@ -32,7 +35,12 @@ log = structlog.get_logger()
 
 
 class Owner(Protocol):
-    """Who controls a session and can be told something unasked."""
+    """Who controls a session and can be told something unasked. ``name``: of the controller, once it has said it."""
+
+    name: str
+
+    @property
+    def connected(self) -> bool: ...
 
     def tell(self, message: Message) -> bool:
         """False: nobody listens there any more."""
@@ -62,6 +70,7 @@ class Party:
 @dataclass(slots=True)
 class Session:
     number: int
+    controller: str  # whose it is; empty for all who say no name
     call_id: str
     ports: tuple[int, ...]
     advertised: tuple[str, str]  # our address towards each side
@@ -88,14 +97,6 @@ class Session:
         return not all(party.two_way for party in self.parties)
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """Our address of one family: what sockets are bound to, and what is written into descriptions."""
-
-    bound: str
-    advertised: str
-
-
 @dataclass(slots=True)
 class Tally:
     """Since start, for the ``statistics`` command."""
@@ -108,25 +109,26 @@ class Tally:
 
 
 class Sessions:
+    """``limit``: of all controllers together. ``load``: how busy this host is."""
+
     def __init__(
         self,
         engine: Engine,
-        ports: PortPool,
         taps: Taps,
-        *,
+        load: Callable[[], Load],
+        broadcast: Callable[[Message, str], None],
         limit: int,
-        dscp: int,
-        broadcast: Callable[[Message], None],
     ) -> None:
         self.limit = limit
-        self.dscp = dscp
         self.draining = False
         self.tally = Tally()
         self._engine = engine
-        self._ports = ports
+        self._ports = Ports()
         self._taps = taps
+        self._load = load
         self._broadcast = broadcast
-        self._by_call: dict[str, Session] = {}
+        self._by_call: dict[tuple[str, str], Session] = {}
+        self._counts: Counter[str] = Counter()
         self._numbers = itertools.count(1)
         metrics.SESSIONS.set_function(lambda: len(self._by_call))
 
@@ -136,31 +138,57 @@ class Sessions:
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_call.values()))
 
-    def find(self, call_id: str) -> Session | None:
-        return self._by_call.get(call_id)
+    def find(self, controller: str, call_id: str) -> Session | None:
+        return self._by_call.get((controller, call_id))
 
-    def open(self, call_id: str, locals_: tuple[Local, Local], owner: Owner | None) -> Session:
-        """Opens sockets for both sides. Raises NoRoom."""
+    def of(self, controller: str) -> list[Session]:
+        return [session for session in self._by_call.values() if session.controller == controller]
+
+    def count(self, controller: str) -> int:
+        return self._counts[controller]
+
+    def counts(self) -> dict[str, int]:
+        """Of every controller that has any."""
+        return dict(+self._counts)
+
+    def refusal(self, terms: Terms) -> Reason | None:
+        """Why a new session would be refused now, on these terms."""
+        limits = terms.parameters
         if self.draining:
-            raise self._refused(Reason.LOAD_LIMIT)
-        if len(self._by_call) >= self.limit:
-            raise self._refused(Reason.SESSION_LIMIT)
-        number = next(self._numbers)
-        ports = self._bind(number, locals_)
-        session = Session(number, call_id, ports, (locals_[0].advertised, locals_[1].advertised), owner)
-        self._by_call[call_id] = session
+            return Reason.LOAD_LIMIT
+        if len(self._by_call) >= self.limit or self._counts[terms.controller] >= limits.session_limit:
+            return Reason.SESSION_LIMIT
+        if limits.cpu_limit_percent < 100 and self._load().cpu_permille >= 10 * limits.cpu_limit_percent:
+            return Reason.CPU_LIMIT
+        return Reason.NO_PORTS if self._ports.free(limits.rtp_ports) < 2 else None
+
+    def open(self, call_id: str, terms: Terms, locals_: tuple[Local, Local], owner: Owner | None) -> Session:
+        """Opens sockets for both sides. Raises NoRoom."""
+        refusal = self.refusal(terms)
+        if refusal is not None:
+            raise self._refused(refusal)
+        number, name = next(self._numbers), terms.controller
+        ports = self._bind(number, terms, locals_)
+        session = Session(number, name, call_id, ports, (locals_[0].advertised, locals_[1].advertised), owner)
+        self._by_call[name, call_id] = session
+        self._count(name, 1)
         self.tally.opened += 1
         metrics.SESSIONS_OPENED.inc()
         return session
 
-    def _bind(self, number: int, locals_: tuple[Local, Local]) -> tuple[int, ...]:
+    def _count(self, controller: str, change: int) -> None:
+        self._counts[controller] += change
+        metrics.CONTROLLER_SESSIONS.labels(controller).set(self._counts[controller])
+
+    def _bind(self, number: int, terms: Terms, locals_: tuple[Local, Local]) -> tuple[int, ...]:
+        dscp = terms.parameters.dscp
         for _ in range(PORT_TRIES):
-            ports = self._ports.take(2)
+            ports = self._ports.take(terms.parameters.rtp_ports, 2)
             if ports is None:
                 break
             (a, b), (a_port, b_port) = locals_, ports
             try:
-                self._engine.open_session(number, (a.bound, a_port), (b.bound, b_port), dscp=self.dscp)
+                self._engine.open_session(number, (a.bound, a_port), (b.bound, b_port), dscp=dscp)
                 return ports
             except OSError as fault:
                 log.warning("rtp_ports_unusable", ports=ports, fault=fault.strerror)
@@ -180,7 +208,8 @@ class Sessions:
             self._taps.stop(session.tap, reason, discard=discard)
             session.tap = None
         last = self._engine.close_session(session.number)
-        del self._by_call[session.call_id]
+        del self._by_call[session.controller, session.call_id]
+        self._count(session.controller, -1)
         self._ports.give_back(session.ports)
         duration_s = time.time() - session.created
         self.tally.duration_s += duration_s
@@ -220,13 +249,13 @@ class Sessions:
         return min(ages) >= seconds
 
     def recording_failed(self, tap: Tap, reason: str) -> None:
-        session = self.find(tap.call_id)
-        if session is not None and session.tap is tap:
+        session = next((each for each in self._by_call.values() if each.tap is tap), None)
+        if session is not None:
             session.tap = None
             self.notify(session, "recording-failed", reason=reason, file=tap.file)
 
     def notify(self, session: Session, kind: str, **extra: str) -> None:
-        """To the controller that owns the call; if it is not connected any more, to all that are."""
+        """To the connection that spoke of the call last; if it is gone, to all others of the same controller."""
         message = notification(kind, session.call_id, **extra)
         if session.owner is None or not session.owner.tell(message):
-            self._broadcast(message)
+            self._broadcast(message, session.controller)

@@ -58,10 +58,8 @@ class Taps:
         engine: Engine,
         recordings: Recordings,
         openings: Openings,
-        floor_bytes: int,
         failed: Callable[[Tap, str], None],
     ) -> None:
-        self.floor_bytes = floor_bytes
         self._engine = engine
         self._openings = openings
         self._recordings = recordings
@@ -73,15 +71,15 @@ class Taps:
     def running(self) -> int:
         return len(self._taps)
 
-    async def start(self, session: int, call_id: str, asked: Wanted, codecs: Codecs) -> Tap:
-        """Begins to record. Raises RecordingRefused."""
+    async def start(self, session: int, call_id: str, asked: Wanted, codecs: Codecs, floor_bytes: int) -> Tap:
+        """Begins to record if more than ``floor_bytes`` are free. Raises RecordingRefused."""
         running = _running(asked, call_id)
         if self._recordings.report(running.file):
             raise RecordingRefused(f"{running.file} exists already")
         self._recordings.begin(running)
         tap = Tap(next(self._handles), call_id, running.file)
         try:
-            started_ns = await asyncio.to_thread(self._create, session, tap, asked)
+            started_ns = await asyncio.to_thread(self._create, session, tap, asked, floor_bytes)
         except BaseException as fault:
             self._recordings.abandon(running.file)
             metrics.RECORDINGS_FAILED.labels("refused").inc()
@@ -95,9 +93,9 @@ class Taps:
         log.info("recording_started", call_id=call_id, file=tap.file, encrypted=asked.encrypt, encoding=asked.encoding)
         return tap
 
-    def _create(self, session: int, tap: Tap, asked: Wanted) -> int:
+    def _create(self, session: int, tap: Tap, asked: Wanted, floor_bytes: int) -> int:
         """Returns the time, in ns since 1970, at which the recording begins: with its look-back, that is before now."""
-        if free_bytes(self._recordings.directory) < self.floor_bytes:
+        if free_bytes(self._recordings.directory) < floor_bytes:
             raise RecordingRefused("disk floor")
         created_ns = self._engine.recording_start_ns(session, asked.look_back_ms)
         meta = {"format": asked.format, "encoding": asked.encoding, "encoding_asked": asked.encoding_asked}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args
 
 from mediaserverd.media import report
-from mediaserverd.media.settings import RecordingDefaults, RecordingFormat, RecordingMimeType
+from mediaserverd.media.parameters import RecordingMimeType
+from mediaserverd.media.settings import RecordingDefaults, RecordingFormat
 from mediaserverd.protocol.ng import Request
 
 MAX_METADATA_BYTES: Final = 32 << 10  # the record META and its chunk hold more, and people read this
@@ -51,8 +52,11 @@ class Wanted:
         return f"{report.stem_of(self.recording_id, self.segment)}.{self.format}"
 
 
-def wanted(request: Request, defaults: RecordingDefaults) -> Wanted:
-    """Raises RecordingRefused for anything that would not be a good file name, not fit, or not be understood."""
+def wanted(request: Request, defaults: RecordingDefaults, encoding: RecordingMimeType) -> Wanted:
+    """``encoding``: unless the request names one.
+
+    Raises RecordingRefused for anything that would not be a good file name, not fit, or not be understood.
+    """
     recording_id = request.text("recording-id")
     if recording_id is not None and not report.RECORDING_ID.fullmatch(recording_id):
         raise RecordingRefused("recording-id is 32 hexadecimal digits in lower case")
@@ -65,7 +69,7 @@ def wanted(request: Request, defaults: RecordingDefaults) -> Wanted:
         segment=segment,
         format=chosen,
         encrypt=_encrypt(request, chosen, defaults),
-        encoding=_encoding(request, chosen, defaults),
+        encoding=_encoding(request, chosen, encoding),
         encoding_asked=request.text("recording-mime-type") is not None,
         look_back_ms=_look_back_ms(request),
         metadata=_metadata(request),
@@ -101,11 +105,11 @@ def _encrypt(request: Request, chosen: RecordingFormat, defaults: RecordingDefau
     return defaults.encrypt if said is None else said
 
 
-def _encoding(request: Request, chosen: RecordingFormat, defaults: RecordingDefaults) -> RecordingMimeType:
+def _encoding(request: Request, chosen: RecordingFormat, default: RecordingMimeType) -> RecordingMimeType:
     name = request.text("recording-mime-type")
     possible: tuple[RecordingMimeType, ...] = WAV_ENCODINGS if chosen == "wav" else get_args(RecordingMimeType)
     if name is None:
-        return defaults.encoding if defaults.encoding in possible else "audio/L16"
+        return default if default in possible else "audio/L16"
     for known in possible:
         if known.lower() == name.lower():  # RFC 2045 5.1: media types know no case
             return known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -11,8 +11,23 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from mediaserverd.process.http import HttpServer
+from mediaserverd.process.tokens import bearer_token, same_token
 
 Readiness = Callable[[], Mapping[str, str]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def guarded(endpoint: Endpoint, token: str) -> Endpoint:
+    """For those who show the control token alone."""
+
+    async def guarded_endpoint(request: Request) -> Response:
+        if not same_token(bearer_token(request.headers.get("Authorization")), token):
+            return JSONResponse(
+                {"detail": "give the control token"}, status_code=401, headers={"WWW-Authenticate": "Bearer"}
+            )
+        return await endpoint(request)
+
+    return guarded_endpoint
 
 
 class StatusServer:

@@ -31,7 +31,7 @@ def test_the_minimal_example_is_valid_and_uses_the_documented_ports() -> None:
     config = load_config(ROOT / "config" / "minimal.yaml")
     sip = config.controller.sip
     assert (sip.udp_port, sip.tcp_port, sip.tls_port) == (5060, 5060, 5061)
-    assert (config.media.rtp_port_min, config.media.rtp_port_max) == (16384, 32767)
+    assert config.media.own.parameters.rtp_ports == "16384-32767"
     assert (config.recorder.api_port, config.media.retrieval_port, config.media.ng_port) == (8443, 8102, 2223)
     assert [station.extension for station in config.controller.stations] == ["100", "101"]
 
@@ -161,13 +161,13 @@ def test_a_station_added_by_the_command_line_is_kept_as_hashes_and_can_be_remove
 
 def test_recordings_are_encrypted_and_become_opus_unless_the_administrator_says_otherwise(tmp_path: Path) -> None:
     head = "address: 10.0.0.1\ndata_directory: data\n"
-    assert load_config(_write(tmp_path, head)).media.recording == RecordingDefaults(
-        format="sasf", encrypt=True, encoding="audio/opus"
-    )
+    media = load_config(_write(tmp_path, head)).media
+    assert media.recording == RecordingDefaults(format="sasf", encrypt=True)
+    assert media.own.parameters.recording_mime_type_default == "audio/opus"
     chosen = head + "media: {recording_format: wav, encrypt: no, recording_mime_type_default: audio/PCMU}\n"
-    assert load_config(_write(tmp_path, chosen)).media.recording == RecordingDefaults(
-        format="wav", encrypt=False, encoding="audio/PCMU"
-    )
+    media = load_config(_write(tmp_path, chosen)).media
+    assert media.recording == RecordingDefaults(format="wav", encrypt=False)
+    assert media.own.parameters.recording_mime_type_default == "audio/PCMU"
 
 
 def test_a_recording_that_cannot_be_kept_as_asked_is_told_with_its_line(tmp_path: Path) -> None:
@@ -177,3 +177,35 @@ def test_a_recording_that_cannot_be_kept_as_asked_is_told_with_its_line(tmp_path
     ]
     [fault] = _faults(tmp_path, head + "  recording_mime_type_default: audio/flac\n")
     assert fault.startswith("config.yaml:4: media.recording_mime_type_default: Input should be 'audio/opus'")
+
+
+def test_parameters_for_one_controller_are_read_with_their_places_and_bad_ones_refused(tmp_path: Path) -> None:
+    text = """\
+address: 10.0.0.1
+data_directory: data
+media:
+  dscp: 34
+  properties: {rack: "7"}
+  controllers:
+    berlin:
+      parameters: {session_limit: 5}
+      properties:
+        rack: "8"
+"""
+    media = load_config(_write(tmp_path, text)).media
+    file = tmp_path / "config.yaml"
+    assert media.own.origins == {
+        "rtp_advertised": f"media server, {file}:1",
+        "dscp": f"media server, {file}:4",
+        "rack": f"media server, {file}:5",
+    }
+    berlin = media.per_controller["berlin"]
+    assert (berlin.parameters.model_fields_set, berlin.properties) == ({"session_limit"}, {"rack": "8"})
+    assert berlin.origins["rack"] == f"media server, for controller berlin, {file}:10"
+    wrong = text.replace("session_limit: 5", "sesion_limit: 5, rtp_ports: 1-2").replace('rack: "8"', 'dscp: "8"')
+    assert _faults(tmp_path, wrong) == [
+        "config.yaml:8: media.controllers.berlin.parameters.rtp_ports: must be LOW-HIGH with 1024 <= LOW < HIGH <= "
+        "65535, such as 16384-32767",
+        "config.yaml:8: media.controllers.berlin.parameters.sesion_limit: unknown key; did you mean session_limit?",
+        "config.yaml:10: media.controllers.berlin.properties.dscp: is the name of a parameter",
+    ]

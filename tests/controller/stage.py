@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from mediaserverd.controller.server import Controller
+from mediaserverd.media.parameters import Level, Parameters
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.tls import client_context
@@ -23,11 +24,12 @@ def _media_settings(site: Site) -> MediaSettings:
     spool = site.directory / "spool"
     spool.mkdir(exist_ok=True)
     tls = site.server_tls
+    parameters = Parameters(rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", disk_floor_mib=0)
     return MediaSettings(
-        name="m1", rtp_address="127.0.0.1", rtp_advertised="127.0.0.1", spool_directory=spool,
+        name="m1", own=Level(parameters=parameters), spool_directory=spool,
         ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
         certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
-        disk_floor_bytes=0, identity_file=site.directory / "media-identity.pem",
+        control_token_file=site.token_file("control"), identity_file=site.directory / "media-identity.pem",
         recipients_directory=with_recipient(site.directory / "recipients"),
     )  # fmt: skip
 

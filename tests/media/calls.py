@@ -21,6 +21,7 @@ from websockets.typing import Subprotocol
 
 from mediaserverd.audio.codec import Samples
 from mediaserverd.audio.render import Rendering
+from mediaserverd.media.parameters import Parameters
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.tls import client_context, ensure_site_certificates
@@ -43,14 +44,17 @@ def with_recipient(directory: Path) -> Path:
 
 
 def settings(directory: Path, **changes: Any) -> MediaSettings:
-    """Ports are taken where they are free, so that servers of one test do not meet; files lie in ``directory``."""
+    """Ports are taken where they are free, so that servers of one test do not meet; files lie in ``directory``.
+
+    ``changes`` are settings, and parameters of the server's own file.
+    """
+    parameters = {"rtp_address": "127.0.0.1", "rtp_advertised": "127.0.0.1", "disk_floor_mib": 0}
+    parameters |= {name: changes.pop(name) for name in set(changes) & set(Parameters.model_fields)}
     tls, secrets = directory / "tls", directory / "secrets"
     ensure_site_certificates(tls, ["127.0.0.1"])
     values = {
-        "rtp_address": "127.0.0.1",
-        "rtp_advertised": "127.0.0.1",
+        "own": {"parameters": parameters},
         "spool_directory": directory / "spool",
-        "disk_floor_bytes": 0,
         "ng_port": 0,
         "ng_token_file": secrets / "ng.token",
         "retrieval_address": "127.0.0.1",
@@ -59,6 +63,7 @@ def settings(directory: Path, **changes: Any) -> MediaSettings:
         "certificate": tls / "server.pem",
         "private_key": tls / "server.key",
         "certificate_authority": tls / "ca.pem",
+        "control_token_file": secrets / "control.token",
         "status_port": 0,
         "identity_file": secrets / "media-identity.pem",
         "recipients_directory": with_recipient(directory / "keys" / "recipients"),

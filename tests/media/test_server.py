@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from mediaserverd.media.identity import ensure_identity
+from mediaserverd.media.parameters import Level, Parameters
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
 from mediaserverd.process.role import StartFault
@@ -198,7 +199,7 @@ async def test_a_recording_that_cannot_be_is_refused_in_words(site: Site, keys: 
     assert (await site.store.get("/recordings")).json()["recordings"] == []
 
 
-@pytest.mark.parametrize("site", [{"disk_floor_bytes": 1 << 60}], indirect=True)
+@pytest.mark.parametrize("site", [{"disk_floor_mib": 1 << 40}], indirect=True)
 async def test_below_the_disk_floor_calls_go_on_and_recordings_are_refused(site: Site) -> None:
     to_caller, to_called = await set_up(site.link, "call-1", site.caller, site.called)
     reply = await site.link.ask("start recording", call_id="call-1")
@@ -256,7 +257,7 @@ async def test_the_session_limit_is_told_in_the_words_of_the_client(site: Site) 
     assert new == {"result": "load limit", "message": "Parallel session limit reached"}
 
 
-@pytest.mark.parametrize("site", [{"rtp_port_min": 30000, "rtp_port_max": 30005}], indirect=True)
+@pytest.mark.parametrize("site", [{"rtp_ports": "30000-30005"}], indirect=True)
 async def test_ports_run_out_and_come_back(site: Site) -> None:
     keys = {"from_tag": "caller", "sdp": site.caller.sdp()}
     await site.link.ok("offer", call_id="call-1", **keys)
@@ -265,7 +266,7 @@ async def test_ports_run_out_and_come_back(site: Site) -> None:
     await site.link.ok("offer", call_id="call-2", **keys)
 
 
-@pytest.mark.parametrize("site", [{"rtp_port_min": 30000, "rtp_port_max": 30009}], indirect=True)
+@pytest.mark.parametrize("site", [{"rtp_ports": "30000-30009"}], indirect=True)
 async def test_a_port_of_another_program_is_passed_over(site: Site) -> None:
     others = [
         await asyncio.get_running_loop().create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", port))
@@ -388,7 +389,8 @@ async def test_draining_takes_nothing_new_and_waits_for_what_runs(site: Site) ->
 
 
 async def test_a_reload_takes_limits_and_names_what_needs_a_restart(site: Site) -> None:
-    changed = site.settings.model_copy(update={"session_limit": 1, "workers": 2, "disk_floor_bytes": 1 << 60})
+    parameters = Parameters(rtp_advertised="127.0.0.1", session_limit=1, disk_floor_mib=1 << 40)
+    changed = site.settings.model_copy(update={"own": Level(parameters=parameters), "workers": 2})
     assert await site.server.reload(changed) == ["workers"]
     await set_up(site.link, "call-1", site.caller, site.called)
     assert (await site.link.ask("ping"))["load"]["max-sessions"] == 1
@@ -513,9 +515,9 @@ async def next_number(stream: asyncio.StreamReader) -> str:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"rtp_advertised": "media.example.com"}, "must be IP addresses"),
+        ({"rtp_advertised": ""}, "set media.rtp_advertised"),
+        ({"rtp_address": "192.0.2.77"}, "rtp_address 192.0.2.77 cannot be used on this host"),
         ({"rtp_advertised": "::1"}, "family"),
-        ({"rtp_port_min": 30000, "rtp_port_max": 30002}, "too few"),
         ({"spool_directory": "/proc/nowhere"}, "spool directory"),
         ({"private_key": "/dev/null"}, "private key"),
         ({"ng_udp_address": "0.0.0.0"}, "private address"),

@@ -1,0 +1,46 @@
+"""The media server's own control door, on its status listener: how it stands, drain, activate. Bearer token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from mediaserverd.media.controllers import Controllers
+from mediaserverd.media.sessions import Sessions
+from mediaserverd.process.status import guarded
+
+
+def control_routes(name: str, sessions: Sessions, controllers: Controllers, token: str) -> list[BaseRoute]:
+    """For the role's StatusServer."""
+
+    def described() -> dict[str, Any]:
+        state = "active" if not sessions.draining else "draining" if len(sessions) else "deactivated"
+        counts = sessions.counts()
+        return {
+            "name": name,
+            "state": state,
+            "sessions": len(sessions),
+            "controllers": {each: counts.get(each, 0) for each in {*controllers.introduced(), *counts}},
+            "effective": {each: controllers.terms(each).effective.described() for each in controllers.introduced()},
+            "own": controllers.terms("").effective.described(),
+        }
+
+    async def show(_: Request) -> Response:
+        return JSONResponse(described())
+
+    async def drain(_: Request) -> Response:
+        sessions.draining = True
+        return JSONResponse(described())
+
+    async def activate(_: Request) -> Response:
+        sessions.draining = False
+        return JSONResponse(described())
+
+    return [
+        Route("/control/media-server", guarded(show, token)),
+        Route("/control/media-server/drain", guarded(drain, token), methods=["POST"]),
+        Route("/control/media-server/activate", guarded(activate, token), methods=["POST"]),
+    ]
