@@ -176,12 +176,16 @@ def station_list(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
-def diag(call_id: Annotated[str, typer.Argument(metavar="CALL-ID")], config: ConfigOption = DEFAULT_CONFIG) -> None:
-    """Tell the story of a call: what happened, who decided what, where its recording is."""
+def diag(
+    call_id: Annotated[str, typer.Argument(metavar="CALL-ID")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    svg: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw its messages into this file.")] = None,
+) -> None:
+    """Tell the story of a call: what happened, who decided what, who said what to whom, where its recording is."""
     from mediaserverd.diagnosis import print_call
 
     settings = load(config)
-    if not told(lambda: print_call(settings, call_id, out)):
+    if not told(lambda: print_call(settings, call_id, out, svg)):
         fail(f"neither the controller nor the catalogue knows the call {call_id}; its log line has `call_id`")
 
 

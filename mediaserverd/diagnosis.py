@@ -6,29 +6,48 @@ Asks the controller of this host over its control listener, and reads the catalo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 
 from mediaserverd.config import Config
 from mediaserverd.control_client import ControlFault, ask_controller
+from mediaserverd.ladder import Ladder, lines_of
+from mediaserverd.ladder_svg import svg_of
 from mediaserverd.policy.selection import Step
 
 
-def print_call(config: Config, call_id: str, out: Console) -> bool:
-    """The story of one call and of its recordings. False when neither controller nor catalogue knows it."""
+def print_call(config: Config, call_id: str, out: Console, picture: Path | None = None) -> bool:
+    """The story of one call, its messages as a ladder, its recordings. False when neither controller nor catalogue
+    knows it. ``picture``: where the ladder is written as SVG. Raises ControlFault when there is none to be drawn."""
+    path = f"/control/calls/{quote(call_id, safe='')}"
     try:
-        story = ask_controller(config, f"/control/calls/{call_id}")
+        story, kept = ask_controller(config, path), ask_controller(config, f"{path}/ladder")
     except ControlFault as fault:
         out.print(str(fault), markup=False)
-        story = None
+        story = kept = None
     recordings = recordings_of(config, call_id)
     if story is not None:
         _print_story(story, out)
+    if kept is not None:
+        _print_ladder(Ladder.of(kept), out, picture)
     for recording in recordings:
         _print_recording(recording, out)
+    if picture is not None and kept is None:
+        raise ControlFault(f"the controller keeps no messages of the call {call_id}: {picture} was not written")
     return story is not None or bool(recordings)
+
+
+def _print_ladder(ladder: Ladder, out: Console, picture: Path | None) -> None:
+    out.print("[bold]messages[/bold] (seconds; + SDP: with a description; of media servers the time to reply)")
+    for line in lines_of(ladder):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if picture is not None:
+        picture.write_text(svg_of(ladder), encoding="utf-8")
+        out.print(f"wrote {picture}", markup=False)
 
 
 def recordings_of(config: Config, call_id: str) -> list[dict[str, Any]]:

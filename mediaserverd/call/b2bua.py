@@ -72,6 +72,11 @@ class Call:
         return self._phase
 
     @property
+    def media_server(self) -> str:
+        """The one that carries the audio, or is asked to; empty: none does."""
+        return self._audio.server
+
+    @property
     def deadline(self) -> float | None:
         """When ``Woken`` is due, on the clock of ``now``."""
         dates = self._phase_until, self._conversation.until, self._anchoring.until, self.control.until

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.locations import Binding
 from mediaserverd.controller.media_link import LinkState
+from mediaserverd.controller.overview import overview_of
 from mediaserverd.controller.recording_control import recording_endpoint
 from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.story import live_row, live_story
@@ -25,6 +26,7 @@ RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be as
 
 def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) -> list[BaseRoute]:
     """For the role's StatusServer."""
+    states = switchboard.media.states
 
     async def calls(_: Request) -> Response:
         running = [live_row(live) for live in switchboard.calls.values()]
@@ -38,15 +40,27 @@ def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) 
             return JSONResponse({"detail": f"no running or recent call has the id {call_id}"}, status_code=404)
         return JSONResponse(story)
 
+    async def ladder(request: Request) -> Response:
+        call_id = request.path_params["call_id"]
+        found = switchboard.traces.ladder(call_id)
+        if found is None:
+            return JSONResponse({"detail": f"no message of a call with the id {call_id} is kept"}, status_code=404)
+        return JSONResponse(found)
+
+    async def overview(_: Request) -> Response:
+        return JSONResponse({**overview_of(switchboard), "media_servers": [_server_row(each) for each in states()]})
+
     async def registrations(_: Request) -> Response:
         return JSONResponse({"registrations": [_binding_row(each) for each in switchboard.locations.everything()]})
 
     async def media_servers(_: Request) -> Response:
-        return JSONResponse({"media_servers": [_server_row(state) for state in switchboard.media.states()]})
+        return JSONResponse({"media_servers": [_server_row(state) for state in states()]})
 
     paths: Iterable[tuple[str, Endpoint]] = (
         ("/control/calls", calls),
         ("/control/calls/{call_id}", call),
+        ("/control/calls/{call_id:path}/ladder", ladder),
+        ("/control/overview", overview),
         ("/control/registrations", registrations),
         ("/control/media-servers", media_servers),
     )

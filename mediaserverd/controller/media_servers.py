@@ -6,20 +6,25 @@ Not responsible for choosing one (``policy.selection``) or for what is asked of 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mediaserverd.controller.media_link import LinkState, MediaFault, MediaLink, MediaServerEvents
 from mediaserverd.controller.settings import MediaServerLink
+from mediaserverd.controller.trace import Traces
 
 
 class MediaServers:
-    """One link per configured media server."""
+    """One link per configured media server. ``traces``: what is said of calls is noted there."""
 
-    def __init__(self, links: Sequence[MediaServerLink], authority: Path, events: MediaServerEvents) -> None:
+    def __init__(
+        self, links: Sequence[MediaServerLink], authority: Path, events: MediaServerEvents, traces: Traces | None = None
+    ) -> None:
         self._authority = authority
         self._events = events
+        self._traces = traces or Traces(time.time)
         self._links = {link.name: self._link(link) for link in links}
 
     def _link(self, settings: MediaServerLink) -> MediaLink:
@@ -53,4 +58,14 @@ class MediaServers:
         link = self._links.get(server)
         if link is None:
             raise MediaFault(f"media server {server} is not configured")
-        return await link.request(command)
+        self._traces.asked(server, command)
+        began = time.monotonic()
+        reply: Mapping[str, Any] = {"result": "given up"}
+        try:
+            reply = await link.request(command)
+        except MediaFault as fault:
+            reply = {"result": str(fault)}
+            raise
+        finally:
+            self._traces.replied(server, command, reply, time.monotonic() - began)
+        return dict(reply)

@@ -74,6 +74,7 @@ def live_row(live: LiveCall) -> dict[str, Any]:
         "calling": {"number": setup.calling.number, "station": setup.calling.station, "line": setup.calling.line},
         "called": {"number": setup.called.number, "station": setup.called.station, "line": setup.called.line},
         "invited_at": utc_text(live.invited_at),
+        "media_server": live.call.media_server,
         "recordings": [_row(each) for each in live.call.recordings.all],
         "pause": pause_row(live),
     }

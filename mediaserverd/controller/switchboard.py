@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 import secrets
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, assert_never
 
@@ -34,6 +35,7 @@ from mediaserverd.controller.rules import Rules
 from mediaserverd.controller.selecting import Selecting
 from mediaserverd.controller.sip import SipSockets
 from mediaserverd.controller.story import live_story, outcome_of, plain
+from mediaserverd.controller.trace import Traces
 from mediaserverd.protocol.sip.agenda import Agenda
 from mediaserverd.protocol.sip.endpoint import (
     Endpoint,
@@ -61,9 +63,10 @@ class Switchboard:
         self.rules = rules
         self.calls: dict[str, LiveCall] = {}
         self.archive = Archive()
+        self.traces = Traces(time.time)
         self.locations = locations
         self.sockets = SipSockets(settings.sip, self)
-        self.media = MediaServers(settings.media_servers, settings.certificate_authority, self)
+        self.media = MediaServers(settings.media_servers, settings.certificate_authority, self, self.traces)
         self.endpoint = Endpoint(self.sockets.addresses(), lambda: secrets.token_hex(8))
         self.authentication = Authentication(
             settings.realm, settings.stations, settings.lines, settings.digest_algorithms
@@ -136,6 +139,7 @@ class Switchboard:
 
     def sip_received(self, data: bytes, flow: Flow) -> None:
         metrics.sip_received.labels(kind_of(data)).inc()
+        self.traces.received(data)
         try:
             self.endpoint.receive_bytes(data, flow, self._loop.time())
         except Exception:
@@ -152,6 +156,7 @@ class Switchboard:
     # The media servers
 
     def media_lost(self, server: str, reason: str) -> None:
+        self.traces.lost(server, reason)
         for live in list(self.calls.values()):
             self._feed(live, on.MediaLost(server, reason))
         self.pump()
@@ -160,6 +165,7 @@ class Switchboard:
         live = self.calls.get(str(notification.get("call-id")))
         if live is None:
             return
+        self.traces.notified(server, notification)
         reason = str(notification.get("reason", ""))
         match notification.get("notification"):
             case "media-timeout":
@@ -219,6 +225,7 @@ class Switchboard:
     def _take(self, output: Output) -> None:
         if isinstance(output, Transmit):
             metrics.sip_sent.labels(kind_of(output.data)).inc()
+            self.traces.sent(output.data)
             self.sockets.send(output.data, output.flow)
         elif isinstance(output, Malformed):
             self.sockets.sip_malformed(output.source, output.error)
@@ -372,12 +379,15 @@ class Switchboard:
 
     def _attach(self, session: Session, live: LiveCall, leg: LiveLeg) -> None:
         self._legs[session] = (live, leg)
+        who = leg.station or (live.call.setup.calling.number if leg.id == on.CALLER else "")
+        self.traces.follow(session.call_id, live.id, leg.id, who, session.flow)
 
     def _finished(self, live: LiveCall, summary: CallSummary) -> None:
         self.calls.pop(live.id, None)
         metrics.calls_active.set(len(self.calls))
         metrics.calls_ended.labels(outcome_of(summary)).inc()
         self.archive.keep(live.id, live_story(live, summary))
+        self.traces.ended(live.id)
         log.info("call_ended", **plain(summary), media_servers=sorted(live.servers))
         if not self.calls:
             self._idle.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -29,8 +30,20 @@ async def test_diag_tells_the_story_of_a_call_and_where_its_recording_is(daemon:
     [recording] = await daemon.api.settled(1)
     line = await daemon.logged("call_ended")
     assert line["recording_ids"] == [recording["id"]]
-    told = " ".join((await daemon.command("diag", line["call_id"])).split())
+    picture = daemon.directory / "ladder.svg"
+    told = " ".join((await daemon.command("diag", line["call_id"], "--svg", str(picture))).split())
     assert "100 -> 101, internal, ended" in told
+    for message in (
+        "INVITE + SDP",
+        "407 Proxy Authentication",
+        "offer (caller) + SDP",
+        "start recording: ok",
+        "200 OK (BYE)",
+    ):
+        assert message in told
+    arrows = len(re.findall('class="arrow"', picture.read_text()))
+    assert arrows > 20
+    assert daemon.account("alice").password not in picture.read_text()
     assert "decided: recorded by policy record-all" in told
     assert f"recording {recording['id']}: stored" in told
     assert "deleted-at-source" in told
