@@ -137,13 +137,36 @@ PythonSession describe(const Snapshot& snapshot) {
                      describe(snapshot.session.leg(Leg::kB), snapshot.taken)}};
 }
 
+std::chrono::nanoseconds duration_of(double seconds) {
+    if (!(seconds >= 0.0 && seconds < 1e9)) throw std::invalid_argument("seconds: not negative");
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
 std::vector<std::uint64_t> silent_sessions(Engine& engine, double duration_s) {
-    if (!(duration_s >= 0.0 && duration_s < 1e9)) throw std::invalid_argument("seconds: not negative");
-    const auto duration =
-        std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(duration_s));
     std::vector<std::uint64_t> numbers;
-    for (const SessionId id : engine.silent_sessions(duration)) numbers.push_back(static_cast<std::uint64_t>(id));
+    for (const SessionId id : engine.silent_sessions(duration_of(duration_s))) {
+        numbers.push_back(static_cast<std::uint64_t>(id));
+    }
     return numbers;
+}
+
+std::vector<std::pair<std::uint64_t, std::size_t>> silent_legs(Engine& engine, double duration_s) {
+    std::vector<std::pair<std::uint64_t, std::size_t>> legs;
+    for (const SilentLeg& silent : engine.silent_legs(duration_of(duration_s))) {
+        legs.emplace_back(static_cast<std::uint64_t>(silent.session), index_of(silent.leg));
+    }
+    return legs;
+}
+
+PayloadKinds make_payload_kinds(const std::vector<int>& telephone_events, const std::vector<int>& comfort_noise) {
+    const auto checked = [](int payload_type) {
+        if (payload_type < 0 || payload_type > 127) throw std::invalid_argument("a payload type is 0 to 127");
+        return static_cast<std::uint8_t>(payload_type);
+    };
+    PayloadKinds kinds;
+    for (const int payload_type : telephone_events) kinds.add_telephone_event(checked(payload_type));
+    for (const int payload_type : comfort_noise) kinds.add_comfort_noise(checked(payload_type));
+    return kinds;
 }
 
 void raise_os_error(const std::exception_ptr& thrown, void*) {
@@ -206,6 +229,7 @@ void bind_statistics(nb::module_& module) {
 void bind_events(nb::module_& module) {
     nb::enum_<Event::Kind>(module, "EventKind", nb::is_arithmetic())
         .value("LATCHED", Event::Kind::kLatched)
+        .value("DIGIT", Event::Kind::kDigit)
         .value("RECORDING_CLOSED", Event::Kind::kRecordingClosed)
         .value("RECORDING_FAILED", Event::Kind::kRecordingFailed);
     nb::class_<SideCounts>(module, "SideCounts")
@@ -220,6 +244,7 @@ void bind_events(nb::module_& module) {
         .def_ro("subject", &Event::subject)
         .def_prop_ro("leg", [](const Event& event) { return index_of(event.leg); })
         .def_prop_ro("address", [](const Event& event) { return endpoint_of(event.address); })
+        .def_prop_ro("digit", [](const Event& event) { return std::string(event.digit == 0 ? 0 : 1, event.digit); })
         .def_prop_ro("sides", [](const Event& event) { return std::pair(event.sides[0], event.sides[1]); })
         .def_ro("octets", &Event::octets)
         .def_ro("overflow", &Event::overflow)
@@ -261,6 +286,16 @@ void bind_sessions(nb::class_<Engine>& cls) {
             return describe(self.snapshot(SessionId{session}));
         },
         "session"_a);
+    cls.def(
+        "set_payload_kinds",
+        [](Engine& self, std::uint64_t session, int leg, const std::vector<int>& telephone_events,
+           const std::vector<int>& comfort_noise) {
+            const nb::gil_scoped_release unlocked;
+            self.set_payload_kinds(SessionId{session}, leg_of(leg),
+                                   make_payload_kinds(telephone_events, comfort_noise));
+        },
+        "session"_a, "leg"_a, "telephone_events"_a, "comfort_noise"_a);
+    cls.def("silent_legs", &silent_legs, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
     cls.def("silent_sessions", &silent_sessions, "seconds"_a, nb::call_guard<nb::gil_scoped_release>());
     cls.def("totals", &Engine::totals, nb::call_guard<nb::gil_scoped_release>());
 }

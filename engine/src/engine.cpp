@@ -123,6 +123,24 @@ std::vector<SessionId> Engine::silent_sessions(std::chrono::nanoseconds duration
     return silent;
 }
 
+void Engine::set_payload_kinds(SessionId id, Leg leg, const PayloadKinds& kinds) {
+    const Lock lock(mutex_);
+    session_entry(id).worker->execute(
+        [&](RelayTable& relays) { relays.at(id).session().set_payload_kinds(leg, kinds); });
+}
+
+std::vector<SilentLeg> Engine::silent_legs(std::chrono::nanoseconds duration) {
+    const Lock lock(mutex_);
+    check_open();
+    std::vector<SilentLeg> silent;
+    for (const auto& worker : workers_) {
+        worker->execute([&silent, moment = clock_.now() - duration](RelayTable& relays) {
+            relays.append_silent_legs(moment, silent);
+        });
+    }
+    return silent;
+}
+
 Totals Engine::totals() {
     const Lock lock(mutex_);
     check_open();

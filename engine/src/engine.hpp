@@ -82,7 +82,10 @@ class Engine {
     Snapshot close_session(SessionId id);
     void set_remote(SessionId id, Leg leg, const Remote& remote, const ClockRates& clock_rates);
     Snapshot snapshot(SessionId id);
+    void set_payload_kinds(SessionId id, Leg leg, const PayloadKinds& kinds);
     std::vector<SessionId> silent_sessions(std::chrono::nanoseconds duration);
+    // Sides without RTP for so long, unless the last that came was comfort noise.
+    std::vector<SilentLeg> silent_legs(std::chrono::nanoseconds duration);
     Totals totals();
 
     // Keeps the last `duration` of the session while it is not recorded; 0 forgets what was kept. Asking again for the

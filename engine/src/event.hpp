@@ -19,12 +19,13 @@ struct SideCounts {
 
 // Something that the owner of the engine should hear of. One shape for all kinds, so that it fits a ring.
 struct Event {
-    enum class Kind : std::uint8_t { kLatched, kRecordingClosed, kRecordingFailed };
+    enum class Kind : std::uint8_t { kLatched, kDigit, kRecordingClosed, kRecordingFailed };
 
     Kind kind = Kind::kLatched;
-    Leg leg = Leg::kA;                  // kLatched
+    Leg leg = Leg::kA;                  // kLatched, kDigit
     Address address{};                  // kLatched
-    std::uint64_t subject = 0;          // kLatched: the session; else the recording
+    char digit = 0;                     // kDigit: 0 to 9, *, #, A to D
+    std::uint64_t subject = 0;          // kLatched, kDigit: the session; else the recording
     std::array<SideCounts, 2> sides{};  // kRecordingClosed, by Side
     std::uint64_t octets = 0;           // kRecordingClosed: size of the file
     std::uint64_t overflow = 0;         // kRecordingClosed

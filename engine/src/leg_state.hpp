@@ -5,8 +5,10 @@
 #include <optional>
 
 #include "clock_rates.hpp"
+#include "digit_reader.hpp"
 #include "latch.hpp"
 #include "leg_streams.hpp"
+#include "payload_kinds.hpp"
 
 namespace engine {
 
@@ -33,9 +35,12 @@ struct LegState {
     bool rtcp_mux = false;
     std::array<Latch, 2> latches;  // by Component
     ClockRates clock_rates;
+    PayloadKinds payload_kinds;
+    DigitReader digits;
     LegStreams streams;
     LegCounters counters;
     std::optional<Time> last_packet;  // accepted RTP
+    bool is_quiet = false;            // that was comfort noise (RFC 3389): more may not come while nobody speaks
 };
 
 }  // namespace engine

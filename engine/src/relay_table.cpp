@@ -42,4 +42,13 @@ void RelayTable::append_silent_since(Time moment, std::vector<SessionId>& into) 
     }
 }
 
+void RelayTable::append_silent_legs(Time moment, std::vector<SilentLeg>& into) const {
+    for (const auto& [id, relay] : relays_) {
+        for (const Leg leg : kLegs) {
+            const LegState& state = relay->session().leg(leg);
+            if (!state.is_quiet && state.last_packet.value_or(relay->opened()) <= moment) into.push_back({id, leg});
+        }
+    }
+}
+
 }  // namespace engine

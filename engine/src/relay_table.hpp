@@ -10,6 +10,12 @@
 
 namespace engine {
 
+// A side that should send, if the call is as its description says, and does not.
+struct SilentLeg {
+    SessionId session;
+    Leg leg;
+};
+
 // The relays of one worker, and the epoll instance that watches their sockets. Only the worker's thread uses it,
 // but for size().
 class RelayTable {
@@ -25,6 +31,7 @@ class RelayTable {
     std::unique_ptr<Relay> remove(SessionId id);
     Relay& at(SessionId id) { return *relays_.at(id); }
     void append_silent_since(Time moment, std::vector<SessionId>& into) const;
+    void append_silent_legs(Time moment, std::vector<SilentLeg>& into) const;
 
   private:
     int epoll_;

@@ -18,7 +18,12 @@ Verdict Session::receive_rtp(PortId port, const Address& source, Bytes datagram,
     if (decision == Latch::Decision::kForeign) return {.outcome = Verdict::Outcome::kForeign};
     from.streams.receive(*header, datagram.size(), from.clock_rates[header->payload_type], now);
     from.last_packet = now;
-    return deliver(port.leg, Component::kRtp, decision == Latch::Decision::kLearned, true);
+    from.is_quiet = from.payload_kinds.is_comfort_noise(header->payload_type);
+    Verdict verdict = deliver(port.leg, Component::kRtp, decision == Latch::Decision::kLearned, true);
+    verdict.digit = from.payload_kinds.is_telephone_event(header->payload_type)
+                        ? from.digits.receive(*header, datagram.subspan(header->size), now)
+                        : from.digits.pass(now);
+    return verdict;
 }
 
 Verdict Session::receive_rtcp(PortId port, const Address& source, Bytes datagram, Time now) noexcept {

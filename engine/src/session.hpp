@@ -20,6 +20,7 @@ struct Verdict {
     Outcome outcome;
     bool is_learned = false;  // the leg's RTP port hears from another address than before; tell whoever watches
     bool is_tapped = false;   // a recording or the look-back wants a copy
+    char digit = 0;           // that has just been dialled on this leg; tell whoever listens
     PacketKind kind = PacketKind::kRtp;
     const Flow* flow = nullptr;  // for kForward and taps; valid until the session's next call
 };
@@ -42,6 +43,7 @@ class Session {
     Verdict receive(PortId port, const Address& source, Bytes datagram, Time now) noexcept;
 
     void set_remote(Leg leg, const Remote& remote, const ClockRates& clock_rates, Time now) noexcept;
+    void set_payload_kinds(Leg leg, const PayloadKinds& kinds) noexcept { state(leg).payload_kinds = kinds; }
     void set_tap(TapId tap, Leg caller) noexcept;
     void clear_tap() noexcept { set_tap(TapId::kNone, caller_); }
 

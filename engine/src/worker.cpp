@@ -102,7 +102,13 @@ void Worker::handle(Relay::Port& port, std::size_t i, Time now) noexcept {
     } else {
         add(counters_.dropped, 1);
     }
-    if (verdict.is_learned) tell_latched(relay, port.id.leg, batch_.source(i));
+    const auto session = static_cast<std::uint64_t>(relay.id());
+    if (verdict.is_learned) {
+        tell({.kind = Event::Kind::kLatched, .leg = port.id.leg, .address = batch_.source(i), .subject = session});
+    }
+    if (verdict.digit != 0) {
+        tell({.kind = Event::Kind::kDigit, .leg = port.id.leg, .digit = verdict.digit, .subject = session});
+    }
 }
 
 void Worker::copy(Relay& relay, const Verdict& verdict, Bytes datagram, Time now) noexcept {
@@ -117,12 +123,8 @@ void Worker::copy(Relay& relay, const Verdict& verdict, Bytes datagram, Time now
     add(counters_.tap_overflow, 1);
 }
 
-void Worker::tell_latched(const Relay& relay, Leg leg, const Address& source) noexcept {
-    const bool is_told = events_.put({.kind = Event::Kind::kLatched,
-                                      .leg = leg,
-                                      .address = source,
-                                      .subject = static_cast<std::uint64_t>(relay.id())});
-    if (!is_told) add(counters_.events_lost, 1);
+void Worker::tell(const Event& event) noexcept {
+    if (!events_.put(event)) add(counters_.events_lost, 1);
 }
 
 void Worker::flush(Relay& relay) noexcept {

@@ -72,7 +72,7 @@ class Worker {
     void pump(Relay::Port& port) noexcept;
     void handle(Relay::Port& port, std::size_t i, Time now) noexcept;
     void copy(Relay& relay, const Verdict& verdict, Bytes datagram, Time now) noexcept;
-    void tell_latched(const Relay& relay, Leg leg, const Address& source) noexcept;
+    void tell(const Event& event) noexcept;
     void flush(Relay& relay) noexcept;
 
     const Clock& clock_;

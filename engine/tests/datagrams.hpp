@@ -32,6 +32,14 @@ inline Datagram rtp(const RtpFields& fields, std::size_t payload = 160) {
     return datagram;
 }
 
+// A packet of a telephone event (RFC 4733).
+inline Datagram telephone_event(const RtpFields& fields, std::uint8_t code, std::uint16_t duration, bool is_end) {
+    Datagram datagram = rtp(fields, 0);
+    datagram.insert(datagram.end(), {code, static_cast<std::uint8_t>(is_end ? 0x8A : 0x0A),
+                                     static_cast<std::uint8_t>(duration >> 8), static_cast<std::uint8_t>(duration)});
+    return datagram;
+}
+
 // An empty receiver report.
 inline Datagram rtcp(std::uint32_t ssrc = 0x11223344) {
     Datagram datagram{0x80, 201, 0, 1};

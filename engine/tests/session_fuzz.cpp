@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <cstdlib>
+#include <string_view>
 
 #include "datagrams.hpp"
 #include "session.hpp"
@@ -16,6 +17,8 @@ namespace engine::test {
 namespace {
 
 constexpr std::size_t kRecordHeader = 4;
+
+constexpr auto npos = std::string_view::npos;
 
 void require(bool holds) {
     if (!holds) std::abort();
@@ -43,6 +46,7 @@ void receive(Session& session, PortId port, const Address& source, Bytes datagra
             (is_media && read_rtp(datagram) && !claims_rtcp(datagram)));
     require(!verdict.is_tapped || verdict.kind == PacketKind::kRtp || read_sender_report(datagram));
     if (verdict.outcome == Verdict::Outcome::kForward) require(verdict.flow->to.is_sendable());
+    require(verdict.digit == 0 || (is_media && std::string_view("0123456789*#ABCD").find(verdict.digit) != npos));
     for (const Leg leg : kLegs) {
         for (const Stream& stream : session.leg(leg).streams.streams()) {
             require(stream.duplicates() + stream.reordered() <= stream.packets());
@@ -64,6 +68,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Session session;
     session.set_remote(Leg::kA, {.rtp = sources[0], .rtcp = sources[1]}, {}, kStart);
     session.set_tap(TapId{1}, Leg::kA);
+    PayloadKinds kinds;
+    kinds.add_telephone_event(101);
+    for (const Leg leg : kLegs) session.set_payload_kinds(leg, kinds);
     Time now = kStart;
     Bytes rest(data, size);
     while (rest.size() > kRecordHeader) {

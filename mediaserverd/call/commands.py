@@ -147,13 +147,14 @@ class MediaOffer:
 
 @dataclass(frozen=True, slots=True)
 class MediaAnswer:
-    """ng ``answer``. ``side`` answers: it is the to-tag, the other one the from-tag."""
+    """ng ``answer``. ``side`` answers: it is the to-tag, the other one the from-tag. ``early``: it still rings."""
 
     request: MediaRequest
     server: str
     side: Side
     sdp: bytes
     look_back_ms: int = 0
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +188,14 @@ class StopRecording:
 
 @dataclass(frozen=True, slots=True)
 class PauseRecording:
-    """ng ``pause recording``."""
+    """ng ``pause recording``. ``codes``: of all digits, the media server tells of these in the pause."""
 
     change: Change
     server: str
     mode: PauseMode
     secure: bool
     by: str
+    codes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

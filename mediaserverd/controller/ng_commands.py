@@ -69,7 +69,8 @@ def _command(wish: Wish) -> dict[str, Any]:
             return {"command": "offer", "from-tag": wish.side.value, **_description(wish)}
         case MediaAnswer():
             tags = {"from-tag": wish.side.other.value, "to-tag": wish.side.value}
-            return {"command": "answer", **tags, **_description(wish)}
+            early = {"sip-code": 183} if wish.early else {}
+            return {"command": "answer", **tags, **early, **_description(wish)}
         case MediaDelete():
             discard = {"flags": ["discard-recording"]} if wish.discard else {}
             return {"command": "delete", "delete-delay": 0, **discard}  # an rtpengine would keep the ports for 30 s
@@ -78,7 +79,9 @@ def _command(wish: Wish) -> dict[str, Any]:
         case StopRecording():
             return {"command": "stop recording"}
         case PauseRecording():
-            return {"command": "pause recording", "pause-mode": wish.mode, "secure": wish.secure, "by": wish.by}
+            codes = {"dtmf-codes": list(wish.codes)} if wish.codes else {}
+            how = {"pause-mode": wish.mode, "secure": wish.secure, "by": wish.by}
+            return {"command": "pause recording", **how, **codes}
         case ResumeRecording():
             who = {"by": wish.by} if wish.by else {"reason": "time-is-up"}
             key = {"recording-id": wish.recording_id, "segment": wish.segment}

@@ -15,8 +15,9 @@ class Latching(IntEnum):
 
 class EventKind(IntEnum):
     LATCHED = 0
-    RECORDING_CLOSED = 1
-    RECORDING_FAILED = 2
+    DIGIT = 1
+    RECORDING_CLOSED = 2
+    RECORDING_FAILED = 3
 
 @final
 class SideCounts:
@@ -35,7 +36,7 @@ class SideCounts:
 
 @final
 class Event:
-    """``subject`` is the session of a ``LATCHED``, the recording of the others."""
+    """``subject`` is the session of a ``LATCHED`` or ``DIGIT``, the recording of the others."""
 
     @property
     def kind(self) -> EventKind: ...
@@ -45,6 +46,8 @@ class Event:
     def leg(self) -> int: ...
     @property
     def address(self) -> tuple[str, int] | None: ...
+    @property
+    def digit(self) -> str: ...
     @property
     def sides(self) -> tuple[SideCounts, SideCounts]: ...
     @property
@@ -165,6 +168,10 @@ class Engine:
         clock_rates: dict[int, int],
     ) -> None: ...
     def statistics(self, session: int) -> Session: ...
+    def set_payload_kinds(
+        self, session: int, leg: int, telephone_events: list[int], comfort_noise: list[int]
+    ) -> None: ...
+    def silent_legs(self, seconds: float) -> list[tuple[int, int]]: ...
     def silent_sessions(self, seconds: float) -> list[int]: ...
     def totals(self) -> Totals: ...
     def set_look_back(self, session: int, milliseconds: int) -> None: ...

@@ -19,6 +19,7 @@ import structlog
 from mediaserverd.media import answers, metrics, report
 from mediaserverd.media.controllers import Controllers, IntroductionRefused
 from mediaserverd.media.engine import Engine
+from mediaserverd.media.listening import Listening
 from mediaserverd.media.load import Load
 from mediaserverd.media.offers import CommandFault, Offers, required
 from mediaserverd.media.sessions import NoRoom, Owner, Session, Sessions, Side
@@ -30,6 +31,7 @@ from mediaserverd.protocol import ng
 from mediaserverd.protocol.ng import Reason, Request, Value
 
 MAX_EVENT_BYTES: Final = 4096
+MAX_CODES: Final = 8  # that a controller waits for in a pause
 _EVENTS_OF_OURS: Final = ("begin", "codecs", "pause", "resume")  # what else would say so would change what is heard
 DEFAULT_LIST_LIMIT: Final = 32  # rtpengine's
 _NOT_FOUND_WARNING: Final = "Call-ID not found or tags didn't match"
@@ -47,6 +49,7 @@ class Commands:
         sessions: Sessions,
         controllers: Controllers,
         taps: Taps,
+        listening: Listening,
         *,
         server_name: str,
         retrieval_url: str,
@@ -61,6 +64,7 @@ class Commands:
         self._controllers = controllers
         self._offers = Offers(engine, sessions)
         self._taps = taps
+        self._listening = listening
         self._load = load
         self._began = time.monotonic()
         self._table: dict[str, Callable[[Request, Owner | None], Awaitable[Reply]]] = {
@@ -167,6 +171,7 @@ class Commands:
 
     async def _recording_as_offered(self, request: Request, session: Session) -> Reply:
         """``record call`` in an offer or answer. It never un-pauses, and a recording refused never costs the call."""
+        self._listening.described(session)
         if session.tap is not None:
             self._taps.announce_codecs(session.tap, session.codecs)
         match request.says("record-call"):
@@ -255,6 +260,7 @@ class Commands:
                 raise CommandFault(_NOT_RECORDED)
             secure = request.says("secure") is True
             self._taps.pause(session.tap, _pause_mode(request), secure=secure, by=asked_by(request))
+            session.tap.codes = tuple(code for code in request.words("dtmf-codes") if code)[:MAX_CODES]
             return ng.ok(recording=self._described(session.tap.file))
 
     async def _record_event(self, request: Request, owner: Owner | None) -> Reply:

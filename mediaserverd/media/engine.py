@@ -11,7 +11,7 @@ so call it from an executor thread, because a sick disk may hold it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -118,6 +118,15 @@ class Latched:
 
 
 @dataclass(frozen=True, slots=True)
+class DigitDialled:
+    """A leg has sent a whole digit (0 to 9, *, #, A to D) as a telephone event."""
+
+    session: int
+    leg: LegIndex
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordingFailed:
     """The file could not be written. The call goes on; ``stop_recording`` is still due."""
 
@@ -151,7 +160,7 @@ class RecordingClosed:
     error: int | None
 
 
-Event = Latched | RecordingFailed | RecordingClosed
+Event = Latched | DigitDialled | RecordingFailed | RecordingClosed
 
 
 class Engine:
@@ -205,6 +214,18 @@ class Engine:
         ``clock_rates`` by payload type, for jitter; static payload types are known, others count as 8000.
         """
         self._native.set_remote(session, leg, rtp, rtcp, rtcp_mux, _LATCHING[latching], dict(clock_rates or {}))
+
+    def set_payload_kinds(
+        self, session: int, leg: LegIndex, *, telephone_events: Iterable[int], comfort_noise: Iterable[int]
+    ) -> None:
+        """The payload types that a leg uses for what is no voice: those of digits are read, those of silence are no
+        reason to wonder when nothing follows."""
+        self._native.set_payload_kinds(session, leg, list(telephone_events), list(comfort_noise))
+
+    def silent_legs(self, seconds: float) -> list[tuple[int, LegIndex]]:
+        """Sides without accepted RTP for so long (since the session was opened, if never), unless the last that came
+        was comfort noise."""
+        return [(session, 1 if leg else 0) for session, leg in self._native.silent_legs(seconds)]
 
     def statistics(self, session: int) -> SessionStatistics:
         return _session_statistics(self._native.statistics(session))
@@ -310,6 +331,8 @@ def _event(native: _engine.Event) -> Event:
         case _engine.EventKind.LATCHED:
             address, port = native.address or ("", 0)
             return Latched(native.subject, 1 if native.leg else 0, address, port)
+        case _engine.EventKind.DIGIT:
+            return DigitDialled(native.subject, 1 if native.leg else 0, native.digit)
         case _engine.EventKind.RECORDING_FAILED:
             return RecordingFailed(native.subject, native.error)
         case _engine.EventKind.RECORDING_CLOSED:

@@ -32,6 +32,9 @@ RECORDINGS_FAILED = Counter(
 TAP_OVERFLOW = Counter(
     "mediaserverd_media_tap_overflow_packets", "Packets that a recording missed: the disk was too slow"
 )
+SILENT_SIDES = Counter(
+    "mediaserverd_media_silent_sides", "Sides of talking calls that no RTP came from: alone, or both", ["kind"]
+)
 DISK_FREE = Gauge("mediaserverd_media_disk_free_bytes", "Free space where recordings are spooled")
 CPU = Gauge("mediaserverd_media_cpu_permille", "How busy this host's processors are")
 

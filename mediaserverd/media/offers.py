@@ -130,7 +130,8 @@ class Offers:
         party.protocol = audio.protocol
         party.codecs = dict(audio.codecs)
         party.two_way = audio.two_way
-        session.answered = session.answered or answering
+        provisional = 100 <= request.number("sip-code", 200) < 200  # early media is no answer yet
+        session.answered = session.answered or (answering and not provisional)
         session.signalled = time.monotonic()
         if ignored := sorted(request.fields.keys() - _KNOWN):
             log.debug("ng_keys_ignored", call_id=session.call_id, keys=ignored)

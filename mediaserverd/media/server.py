@@ -18,8 +18,9 @@ from mediaserverd.media import metrics, retrieval
 from mediaserverd.media.commands import Commands
 from mediaserverd.media.control import control_routes
 from mediaserverd.media.controllers import Controllers
-from mediaserverd.media.engine import Engine, Latched, RecordingClosed, RecordingFailed, Totals
+from mediaserverd.media.engine import DigitDialled, Engine, Latched, RecordingClosed, RecordingFailed, Totals
 from mediaserverd.media.identity import ensure_identity
+from mediaserverd.media.listening import LOOK_S, Listening
 from mediaserverd.media.load import Load, LoadMeter
 from mediaserverd.media.ng_door import UdpDoor, WebSocketDoor
 from mediaserverd.media.openings import Openings
@@ -80,11 +81,13 @@ class MediaServer:
         )
         self._stack.push_async_callback(self._end_sessions)
         self._controllers = Controllers(settings.own, settings.per_controller, self._sessions.count)
+        self._listening = Listening(self._engine, self._sessions)
         self._commands = Commands(
             self._engine,
             self._sessions,
             self._controllers,
             self._taps,
+            self._listening,
             server_name=settings.name,
             retrieval_url="",
             defaults=settings.recording,
@@ -99,6 +102,8 @@ class MediaServer:
         self._stack.push_async_callback(status.stop)
         tick = asyncio.create_task(self._tick_forever())
         self._stack.callback(tick.cancel)
+        listen = asyncio.create_task(self._listen_forever())
+        self._stack.callback(listen.cancel)
         self.status_port = status.port
         log.info("media_server_started", ng_port=self.ng_port, retrieval_port=self.retrieval_port)
 
@@ -207,11 +212,21 @@ class MediaServer:
                     self._taps.on_closed(event)
                 case RecordingFailed():
                     self._taps.on_failed(event)
+                case DigitDialled():
+                    self._listening.digit(event)
                 case Latched():
                     log.debug("media_latched", session=event.session, leg=event.leg, port=event.port)
 
     def _recording_failed(self, tap: Tap, reason: str) -> None:
         self._sessions.recording_failed(tap, reason)
+
+    async def _listen_forever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self._listening.look()
+            except Exception:  # as in a tick
+                log.exception("media_listening_broke")
 
     async def _tick_forever(self) -> None:
         while True:

@@ -43,6 +43,7 @@ class Tap:
     file: str
     paused: bool = False
     secure: bool = False  # as it is paused
+    codes: tuple[str, ...] = ()  # of digits that its controller hears of in a pause
     discard: bool = False
     failure: str | None = None
     reason: str = ""

@@ -201,6 +201,18 @@ class Phone(asyncio.DatagramProtocol):
             self._transport.sendto(header + payload[at : at + FRAME_SAMPLES], (host, port))
         await asyncio.sleep(5 * FRAME_S)  # for the last packet to be relayed
 
+    async def press(self, described: str, digits: str, *, payload_type: int = 101) -> None:
+        """Keys, as RFC 4733 has it: packets of one timestamp, the last one three times."""
+        assert self._transport is not None
+        for digit in digits:
+            timestamp = self._sequence * FRAME_SAMPLES & 0xFFFFFFFF
+            for duration, end in ((160, 0), (320, 0), (480, 0x80), (480, 0x80), (480, 0x80)):
+                self._sequence += 1
+                header = struct.pack(">BBHII", 0x80, payload_type, self._sequence & 0xFFFF, timestamp, self.port)
+                event = struct.pack(">BBH", "0123456789*#ABCD".index(digit), end | 10, duration)
+                self._transport.sendto(header + event, endpoint(described))
+                await asyncio.sleep(FRAME_S / 2)
+
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
