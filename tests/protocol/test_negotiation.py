@@ -9,9 +9,12 @@ from mediaserverd.protocol.negotiation import (
     Change,
     OwnedSession,
     Side,
+    beside,
     changes,
     common_codecs,
     is_hold,
+    is_still_true,
+    narrowed,
     refusal,
     voice_codec,
 )
@@ -98,3 +101,63 @@ def test_our_o_line_stays_and_its_version_grows_only_with_new_content() -> None:
 
 def test_each_side_knows_the_other() -> None:
     assert (Side.CALLER.other, Side.CALLED.other) == (Side.CALLED, Side.CALLER)
+
+
+AUDIO = "m=audio 4000 RTP/AVP {}\r\n"
+
+
+def parts_of(*descriptions: SessionDescription) -> list[list[str]]:
+    return [each.media[0].printed_lines() for each in descriptions]
+
+
+def test_narrowed_descriptions_name_one_voice_codec_and_the_digits_beside_it_under_the_same_numbers() -> None:
+    offer = described(AUDIO.format("0 96 101 121") + "a=rtpmap:96 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\n"
+                      "a=rtpmap:121 red/8000\r\na=fmtp:121 0/0\r\na=fmtp:96 usedtx=1\r\na=ptime:20\r\n")  # fmt: skip
+    answer = described(AUDIO.format("111 0 100 121") + "a=rtpmap:111 OPUS/48000/2\r\na=rtpmap:121 red/8000\r\n"
+                       "a=rtpmap:100 telephone-event/8000\r\na=fmtp:100 0-15\r\na=rtcp-fb:* nack\r\n")  # fmt: skip
+    ours, theirs = parts_of(*narrowed(offer, answer))
+    assert ours == [
+        "m=audio 4000 RTP/AVP 96 101", "a=rtpmap:96 opus/48000/2", "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:96 usedtx=1", "a=ptime:20",
+    ]  # fmt: skip
+    assert theirs == [
+        "m=audio 4000 RTP/AVP 96 101", "a=rtpmap:96 OPUS/48000/2", "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-15", "a=rtcp-fb:* nack",
+    ]  # fmt: skip
+
+
+def test_narrowed_descriptions_without_a_common_voice_stay_and_a_stream_that_one_refuses_is_closed_in_both() -> None:
+    video = "m=video 6000 RTP/AVP 96\r\na=rtpmap:96 VP8/90000\r\n"
+    offer = described(AUDIO.format(0), video)
+    answer = described(AUDIO.format(8), "m=video 0 RTP/AVP 96\r\n")
+    ours, theirs = narrowed(offer, answer)
+    assert [str(each.printed_lines()[0]) for each in ours.media] == [AUDIO.format(0).strip(), "m=video 0 RTP/AVP 96"]
+    assert theirs.media[0] == answer.media[0]
+
+
+def test_streams_that_a_media_server_does_not_carry_go_beside_it() -> None:
+    own = described(AUDIO.format(0), "m=video 6000 RTP/AVP 96\r\n", "m=image 0 udptl t38\r\n")
+    view = described(AUDIO.format(0), "m=video 0 RTP/AVP 96\r\n", "m=image 0 udptl t38\r\n", address="203.0.113.9")
+    seen = beside(view, own)
+    assert seen.connection == view.connection
+    assert seen.media[1].printed_lines() == ["m=video 6000 RTP/AVP 96", "c=IN IP4 192.0.2.1"]
+    assert seen.media[2].refused
+
+
+@pytest.mark.parametrize(
+    ("now", "still"),
+    [
+        (described(AUDIO.format("0 8")), True),
+        (described(AUDIO.format("8 0")), True),
+        (described(AUDIO.format("9 0")), False),
+        (described(AUDIO.format("0 8")).with_direction(Direction.SENDONLY), True),
+        (described(AUDIO.format("0 8"), address="0.0.0.0"), True),
+        (described(AUDIO.format("0 8"), address="192.0.2.9"), False),
+        (described(AUDIO.format("0 8").replace("4000", "4002")), False),
+        (described(AUDIO.format("0 8").replace("4000", "0")), False),
+    ],
+)
+def test_who_was_told_one_description_may_go_by_another_if_place_and_codec_hold(
+    now: SessionDescription, still: bool
+) -> None:
+    assert is_still_true(described(AUDIO.format("0 8")), now) is still
