@@ -7,9 +7,10 @@ while, bounded, so that a player can ask for their parts. Not responsible for wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +19,7 @@ from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAX_OPENING_BYTES, parse_opening
 from mediaserverd.recorder import rendering
 from mediaserverd.recorder.catalogue.custody import Custody
-from mediaserverd.recorder.rendering import Part, Source
+from mediaserverd.recorder.rendering import Part, Parts, Source
 from mediaserverd.recorder.store import Store
 from mediaserverd.recorder.vault import Vault
 
@@ -60,13 +61,48 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """Bytes that can be had in parts. ``sha256`` is empty where only making all of them tells: then ``digest`` does."""
+    """Bytes that can be had in parts. ``sha256`` is empty where only making all of them tells: then ``digest`` does.
+
+    ``size`` None: they are made while they are read, and can only be read from the first to the last.
+    """
 
     etag: str
-    size: int
+    size: int | None
     sha256: str
     pieces: Pieces  # (first byte, byte behind the last one)
     digest: Callable[[], Awaitable[str]] | None = None
+
+
+class _Kept:
+    """Files that were rendered whole, by etag; those that were asked for last."""
+
+    def __init__(self) -> None:
+        self._files: OrderedDict[str, bytes] = OrderedDict()
+
+    def find(self, etag: str) -> bytes | None:
+        if etag in self._files:
+            self._files.move_to_end(etag)
+        return self._files.get(etag)
+
+    def keep(self, etag: str, content: bytes) -> bytes:
+        self._files[etag] = content
+        self._files.move_to_end(etag)
+        while len(self._files) > 1 and sum(map(len, self._files.values())) > KEPT_BYTES:
+            self._files.popitem(last=False)
+        return content
+
+    async def keeping(self, etag: str, first: bytes, others: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
+        """Passes the pieces of a file on, and keeps it if all of them came and it is not too long."""
+        made, size = [first], len(first)
+        async with contextlib.aclosing(others):
+            yield first
+            async for piece in others:
+                size += len(piece)
+                if size <= KEPT_BYTES:
+                    made.append(piece)
+                yield piece
+        if size <= KEPT_BYTES:
+            self.keep(etag, b"".join(made))
 
 
 class Playback:
@@ -77,7 +113,7 @@ class Playback:
         self._vault = vault
         self._workshop = workshop
         self._version = version  # another one may render other bytes
-        self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._kept = _Kept()
 
     def as_stored(self, stored: Stored) -> Representation:
         def pieces(first: int, end: int) -> Awaitable[AsyncIterator[bytes]]:
@@ -114,25 +150,37 @@ class Playback:
         def digest() -> Awaitable[str]:
             return self._workshop.run(rendering.digest, parts, encoder)
 
-        return Representation(f'"{_identity(heard)}-{encoder}-{self._version}"', size, "", pieces, digest)
+        return Representation(self._etag(heard, encoder), size, "", pieces, digest)
 
-    async def rendered_whole(self, heard: Sequence[Heard], encoder: str) -> Representation:
-        parts = await self._parts(heard)
-        name = _identity(heard), encoder
-        content = self._kept.pop(name, b"") or await self._workshop.run(rendering.whole, parts, encoder)
-        self._kept[name] = content
-        while len(self._kept) > 1 and sum(map(len, self._kept.values())) > KEPT_BYTES:
-            self._kept.popitem(last=False)
-        sha256 = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+    async def rendered_whole(self, heard: Sequence[Heard], encoder: str, *, at_once: bool) -> Representation:
+        """``at_once``: begin to send before all is made, unless it is kept from an earlier time."""
+        etag = self._etag(heard, encoder)
+        content = self._kept.find(etag)
+        if content is None:
+            parts = await self._parts(heard)
+            if at_once:
+                return Representation(etag, None, "", lambda _first, _end: self._stream(etag, parts, encoder))
+            stream = self._workshop.stream(rendering.stream, parts, encoder)
+            content = self._kept.keep(etag, b"".join([piece async for piece in stream]))
+        made = content
+        sha256 = (await asyncio.to_thread(hashlib.sha256, made)).hexdigest()
 
         async def pieces(first: int, end: int) -> AsyncIterator[bytes]:
-            return _in_pieces(content, first, end)
+            return _in_pieces(made, first, end)
 
-        return Representation(f'"{sha256}"', len(content), sha256, pieces)
+        return Representation(etag, len(made), sha256, pieces)
+
+    async def _stream(self, etag: str, parts: Parts, encoder: str) -> AsyncIterator[bytes]:
+        """What is wrong with the recording, or with the workshop, is raised before anything is sent."""
+        stream = self._workshop.stream(rendering.stream, parts, encoder)
+        return self._kept.keeping(etag, await anext(stream), stream)
+
+    def _etag(self, heard: Sequence[Heard], encoder: str) -> str:
+        return f'"{_identity(heard)}-{encoder}-{self._version}"'
 
     def forget(self) -> None:
         """What was rendered: something was deleted, and should not be heard from here either."""
-        self._kept.clear()
+        self._kept = _Kept()
 
     async def _parts(self, heard: Sequence[Heard]) -> list[Part]:
         return [Part(await self._source(each.stored), each.silence_before_ms, each.until_ms) for each in heard]

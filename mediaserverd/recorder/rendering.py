@@ -8,7 +8,6 @@ because a player asks for many parts of the same one. Not responsible for who ma
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
@@ -97,11 +96,10 @@ def digest(job: Job, parts: Parts, name: str) -> str:
     return sha256.hexdigest()
 
 
-def whole(job: Job, parts: Parts, name: str) -> bytes:
+def stream(job: Job, parts: Parts, name: str) -> None:
+    """The whole file, while it is made."""
     form = find_format(name)
-    target = io.BytesIO()
-    encode(_sound(parts, form), form, target, job.progress)
-    return target.getvalue()
+    encode(_sound(parts, form), form, job.target)
 
 
 def _sound(parts: Parts, form: Format) -> Sound:

@@ -95,16 +95,45 @@ async def test_ranges_of_a_rendered_wav_are_parts_of_the_whole(pen: Pen) -> None
     assert outside.status_code == 416
 
 
-async def test_ranges_of_a_format_made_whole_agree_and_its_digest_is_of_the_bytes(pen: Pen) -> None:
-    recording_id = await stored(pen, pen.add())
-    whole = await heard(pen.site, recording_id, params={"format": "ogg"})
-    digest = hashlib.sha256(whole.content)
-    assert whole.headers["ETag"] == f'"{digest.hexdigest()}"'
-    assert "Repr-Digest" in whole.headers
-    part = await heard(pen.site, recording_id, params={"format": "ogg"}, headers={"Range": "bytes=100-199"})
+@pytest.mark.parametrize("name", ["ogg", "webm", "mp3"])
+async def test_a_format_without_a_size_is_sent_while_it_is_made_and_agrees_with_its_ranges(pen: Pen, name: str) -> None:
+    recording_id = await stored(pen, pen.add(seconds=5.0))
+    playing = await heard(pen.site, recording_id, params={"format": name}, headers={"Range": "bytes=0-"})
+    assert (playing.status_code, playing.headers.get("Content-Length")) == (200, None)
+    whole = await heard(pen.site, recording_id, params={"format": name})
+    assert whole.headers["Content-Length"] == str(len(whole.content)), "it is made by then"
+    assert playing.content == whole.content
+    assert playing.headers["ETag"] == whole.headers["ETag"]
+    digest = base64.b64encode(hashlib.sha256(whole.content).digest()).decode()
+    assert whole.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+    part = await heard(pen.site, recording_id, params={"format": name}, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, whole.content[100:200])
+    events = (await pen.site.detail(recording_id))["events"]
+    heard_bytes = [each["detail"]["last_byte"] for each in events if each["kind"] == "audio"]
+    assert sorted(heard_bytes, key=str) == sorted([None, len(whole.content) - 1, 199], key=str)
+
+
+async def test_a_part_of_a_format_without_a_size_can_be_had_before_the_whole(pen: Pen) -> None:
+    recording_id = await stored(pen, pen.add())
+    part = await heard(pen.site, recording_id, params={"format": "ogg"}, headers={"Range": "bytes=100-199"})
+    assert part.status_code == 206
     head = await pen.site.api.head(f"/api/v1/recordings/{recording_id}/audio", params={"format": "ogg"})
+    whole = await heard(pen.site, recording_id, params={"format": "ogg"})
+    assert part.content == whole.content[100:200]
     assert (head.headers["Content-Length"], head.content) == (str(len(whole.content)), b"")
+
+
+async def test_a_listener_who_leaves_early_costs_nobody_else(tmp_path: Path) -> None:
+    site = await run_site(tmp_path, workers=1)
+    recording_id = await stored(Pen(site), Pen(site).add(seconds=60.0))
+    url, wanted = f"/api/v1/recordings/{recording_id}/audio", {"format": "mp3"}
+    for _ in range(3):
+        async with site.api.stream("GET", url, params=wanted) as answer:
+            assert answer.status_code == 200
+            assert await anext(answer.aiter_raw())
+    assert (await heard(site, recording_id, params=wanted)).status_code == 200
+    await site.stop()
+    await site.media.stop()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,7 +21,7 @@ from mediaserverd.recorder.api.digests import wants_sha256
 from mediaserverd.recorder.api.formats import NAMES, OF_SASF, OF_WAV, RENDERED, SASF, Form, wanted_form
 from mediaserverd.recorder.api.listening import Audio, find_audio
 from mediaserverd.recorder.api.problems import RETRY_S, Problem
-from mediaserverd.recorder.api.ranges import Span, Unsatisfiable, is_unchanged, requested_span
+from mediaserverd.recorder.api.ranges import Span, Unsatisfiable, is_from_the_start, is_unchanged, requested_span
 from mediaserverd.recorder.api.recordings import RecordingId
 from mediaserverd.recorder.catalogue.database import Database
 from mediaserverd.recorder.catalogue.events import add_event
@@ -59,6 +60,16 @@ class _Wish:
     token: Token
     format: str | None
     keys: bool
+
+    @property
+    def wants_digest(self) -> bool:
+        return wants_sha256(self.request.headers.get("Want-Repr-Digest"))
+
+    @property
+    def takes_it_as_it_comes(self) -> bool:
+        """Nothing is asked that only the finished file answers: its size, its digest, a part of it."""
+        is_whole = is_from_the_start(self.request.headers.get("Range"))
+        return self.request.method == "GET" and is_whole and not self.wants_digest
 
 
 class AudioRoutes:
@@ -105,7 +116,10 @@ class AudioRoutes:
         headers = _headers(audio, form, content)
         if is_unchanged(request.headers.get("If-None-Match"), content.etag):
             return Response(status_code=304, headers=headers)
-        span = _span(request, content)
+        if content.size is None:
+            await self._audit(wish, audio, form, None)
+            return StreamingResponse(await self._open(audio, content, Span(0, 0)), 200, headers, form.media_type)
+        span = _span(request, content.etag, content.size)
         part = span or Span(0, content.size)
         headers["Content-Length"] = str(part.end - part.start)
         if span is not None:
@@ -114,8 +128,7 @@ class AudioRoutes:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers, media_type=form.media_type)
         await self._audit(wish, audio, form, part)
-        pieces = await self._open(audio, content, part)
-        return StreamingResponse(pieces, status, headers, form.media_type)
+        return StreamingResponse(await self._open(audio, content, part), status, headers, form.media_type)
 
     async def _content(self, audio: Audio, form: Form, wish: _Wish) -> Representation:
         """Of the form that is wanted; why it cannot be had is a Problem."""
@@ -123,41 +136,28 @@ class AudioRoutes:
             _check_export(wish.token)
         elif form.encoder and audio.keys_are_gone:
             raise _destroyed(audio)
-        try:
-            content = await self._representation(audio, form, wish.keys)
-            if content.digest is not None and wants_sha256(wish.request.headers.get("Want-Repr-Digest")):
+        with _explained(audio):
+            content = await self._representation(audio, form, wish)
+            if content.digest is not None and wish.wants_digest:
                 return replace(content, sha256=await content.digest())
             return content
-        except Locked as fault:
-            told = f"{fault}; `mediaserverd keys import` one of them, or ask for format=sasf"
-            raise Problem(409, told, key_ids=list(fault.key_ids)) from fault
-        except SasfError as fault:
-            told = f"it cannot be read: {fault}; format=sasf gives the file as it is"
-            raise Problem(409, told) from fault
-        except WorkshopFull as fault:
-            raise Problem(503, str(fault), {"Retry-After": RETRY_S}) from fault
-        except (KeyFault, WorkerDied, WorkFailed, TimeoutError) as fault:
-            log.error("rendering_failed", recording_id=audio.recording_id, segment=audio.segment, fault=str(fault))
-            told = "it cannot be rendered at present; see the recorder's log, or ask for format=sasf"
-            raise Problem(503, told, {"Retry-After": RETRY_S}) from fault
-        except FileNotFoundError as fault:
-            raise _lost(audio) from fault
 
-    async def _representation(self, audio: Audio, form: Form, keys: bool) -> Representation:
+    async def _representation(self, audio: Audio, form: Form, wish: _Wish) -> Representation:
         if not form.encoder:
             (one,) = audio.heard
-            return await self._playback.with_keys(one.stored) if keys else self._playback.as_stored(one.stored)
+            return await self._playback.with_keys(one.stored) if wish.keys else self._playback.as_stored(one.stored)
         if form.has_ranges:
             return await self._playback.rendered_wav(audio.heard, form.encoder)
-        return await self._playback.rendered_whole(audio.heard, form.encoder)
+        return await self._playback.rendered_whole(audio.heard, form.encoder, at_once=wish.takes_it_as_it_comes)
 
-    async def _audit(self, wish: _Wish, audio: Audio, form: Form, part: Span) -> None:
+    async def _audit(self, wish: _Wish, audio: Audio, form: Form, part: Span | None) -> None:
+        """``part`` None: all of it, and how much that is only its making tells."""
         detail = {
             "token": wish.token.id,
             "client": wish.request.client.host if wish.request.client else "",
             "format": form.name,
-            "first_byte": part.start,
-            "last_byte": part.end - 1,
+            "first_byte": part.start if part else 0,
+            "last_byte": part.end - 1 if part else None,
         }
         if wish.keys:
             detail["keys"] = True
@@ -169,10 +169,29 @@ class AudioRoutes:
         await self._database.write(write)
 
     async def _open(self, audio: Audio, content: Representation, part: Span) -> AsyncIterator[bytes]:
-        try:
+        with _explained(audio):
             return await content.pieces(part.start, part.end)
-        except FileNotFoundError as fault:
-            raise _lost(audio) from fault
+
+
+@contextlib.contextmanager
+def _explained(audio: Audio) -> Iterator[None]:
+    """Why it cannot be heard is a Problem."""
+    try:
+        yield
+    except Locked as fault:
+        told = f"{fault}; `mediaserverd keys import` one of them, or ask for format=sasf"
+        raise Problem(409, told, key_ids=list(fault.key_ids)) from fault
+    except SasfError as fault:
+        told = f"it cannot be read: {fault}; format=sasf gives the file as it is"
+        raise Problem(409, told) from fault
+    except WorkshopFull as fault:
+        raise Problem(503, str(fault), {"Retry-After": RETRY_S}) from fault
+    except (KeyFault, WorkerDied, WorkFailed, TimeoutError) as fault:
+        log.error("rendering_failed", recording_id=audio.recording_id, segment=audio.segment, fault=str(fault))
+        told = "it cannot be rendered at present; see the recorder's log, or ask for format=sasf"
+        raise Problem(503, told, {"Retry-After": RETRY_S}) from fault
+    except FileNotFoundError as fault:
+        raise _lost(audio) from fault
 
 
 def _form(audio: Audio, wish: _Wish) -> Form:
@@ -222,10 +241,9 @@ def _lost(audio: Audio) -> Problem:
     return Problem(500, "the catalogue has this recording and the store does not; restore the store")
 
 
-def _span(request: Request, content: Representation) -> Span | None:
-    field = request.headers.get("Range")
+def _span(request: Request, etag: str, size: int) -> Span | None:
     try:
-        return requested_span(field, request.headers.get("If-Range"), content.etag, content.size)
+        return requested_span(request.headers.get("Range"), request.headers.get("If-Range"), etag, size)
     except Unsatisfiable as fault:
-        outside = {"Content-Range": f"bytes */{content.size}"}
-        raise Problem(416, f"the file has {content.size} bytes", outside) from fault
+        outside = {"Content-Range": f"bytes */{size}"}
+        raise Problem(416, f"the file has {size} bytes", outside) from fault

@@ -42,6 +42,12 @@ def requested_span(range_field: str | None, if_range: str | None, etag: str, siz
     return Span(start, end)
 
 
+def is_from_the_start(range_field: str | None) -> bool:
+    """Whether all is wanted. Players ask so, and then read no more than they play."""
+    match = _ONE_RANGE.match(range_field.strip()) if range_field is not None else None
+    return range_field is None or (match is not None and match[1].strip("0") == "" != match[1] and not match[2])
+
+
 def is_unchanged(if_none_match: str | None, etag: str) -> bool:
     """Whether the client has this very content already."""
     if if_none_match is None:
