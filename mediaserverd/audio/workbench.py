@@ -1,7 +1,7 @@
 """A worker process of a ``Workshop``: takes one piece of work after the other from a socket, and answers on it.
 
-Started by ``COMMAND FD NICENESS``. It ends when its workshop does. Not responsible for
-what the work is.
+Started by ``COMMAND FD NICENESS``. It ends when its workshop does, also in the middle of a piece of work: whoever comes
+after a workshop that was killed must not find it still writing. Not responsible for what the work is.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import io
 import os
 import pickle
 import resource
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -94,12 +96,19 @@ def _tellable(fault: Exception) -> Exception:
     return fault
 
 
+def _end_with(descriptor: int) -> None:
+    workshop = select.poll()
+    workshop.register(descriptor, select.POLLRDHUP)
+    workshop.poll()
+    os._exit(0)
+
+
 def main() -> None:
     descriptor, niceness = map(int, sys.argv[1:])
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # for the daemon, which then ends its workers
         signal.signal(number, signal.SIG_IGN)
-    resource.setrlimit(
-        resource.RLIMIT_CORE, (0, 0)
-    )  # what is decrypted here must not reach a disk, not in a crash either
+    # What is decrypted here must not reach a disk, not in a crash either.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     os.nice(niceness)
+    threading.Thread(target=_end_with, args=(descriptor,), daemon=True, name="workshop watch").start()
     serve(Connection(descriptor))

@@ -14,19 +14,15 @@ import contextlib
 import errno
 import hashlib
 import mmap
-import multiprocessing
 import os
-import signal
-import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from mediaserverd.audio.workshop import Job, WorkerDied, Workshop
 from mediaserverd.media import report
 from mediaserverd.media.identity import read_identity
 from mediaserverd.media.report import SASF_SUFFIX, WAV_SUFFIX, Report
@@ -37,7 +33,6 @@ from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.recovery import readable_duration_ms, seal_recovered
 
 NICENESS: Final = 10  # packets and signalling come first
-WORKERS: Final = 1  # renders an hour of audio in a second or two; more would only take cores from the engine
 SPOOL_SUFFIX: Final = ".spool"
 REPORT_SUFFIX: Final = ".json"
 UNREADABLE_SUFFIX: Final = ".unreadable"  # a spool without a readable beginning, kept for a person to look at
@@ -216,48 +211,42 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _seal(_: Job, directory: Path, stem: str, identity_file: Path, ended: Ended | None) -> Report:
+    return seal(directory, stem, identity_file, ended)
+
+
+def _warm_up(_: Job) -> None:
+    """By now all that sealing needs is loaded."""
+
+
 class Sealer:
-    """The process that seals. Started anew if it dies, for instance because memory ran out."""
+    """One recording at a time: an hour of it takes a second or two, and more would only take cores from the engine."""
 
     def __init__(self, identity_file: Path) -> None:
         self._identity_file = identity_file
-        self._pool = _new_pool()
+        self.workshop = Workshop(1, niceness=NICENESS)
+        self._turn = asyncio.Lock()
+        self._in_hand: asyncio.Task[Report] | None = None
 
     async def seal(self, directory: Path, stem: str, ended: Ended | None = None) -> Report:
         """As ``seal``. A process that dies twice over one recording raises OSError."""
+        async with self._turn:
+            self._in_hand = asyncio.create_task(self._sealed(directory, stem, ended))
+            return await asyncio.shield(self._in_hand)
+
+    async def _sealed(self, directory: Path, stem: str, ended: Ended | None) -> Report:
         for _ in range(2):
-            pool = self._pool
-            try:
-                return await asyncio.get_running_loop().run_in_executor(
-                    pool, seal, directory, stem, self._identity_file, ended
-                )
-            except BrokenProcessPool:
-                if pool is self._pool:
-                    pool.shutdown(wait=False)
-                    self._pool = _new_pool()
+            with contextlib.suppress(WorkerDied):
+                return await self.workshop.run(_seal, directory, stem, self._identity_file, ended)
         raise OSError(errno.EIO, "the sealing process died", stem)
 
     async def warm_up(self) -> None:
         """Has the process started and its modules loaded, so that the first recording does not wait for that."""
-        with contextlib.suppress(BrokenProcessPool):
-            await asyncio.get_running_loop().run_in_executor(self._pool, os.getpid)
+        with contextlib.suppress(WorkerDied):
+            await self.workshop.run(_warm_up)
 
     async def close(self) -> None:
         """Ends behind the file in hand. What waits its turn stays in its spool for the next start."""
-        await asyncio.to_thread(self._pool.shutdown, wait=True, cancel_futures=True)
-
-
-def _new_pool() -> ProcessPoolExecutor:
-    # spawn: a fork of a process with native threads may inherit locked locks.
-    return ProcessPoolExecutor(WORKERS, multiprocessing.get_context("spawn"), _settle_in)
-
-
-def _settle_in() -> None:
-    """Signals are for the media server; the sealing process ends with it, also when it is killed."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICENESS)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    watch: Callable[..., Any] = parent.join
-    threading.Thread(target=lambda: (watch(), os._exit(0)), daemon=True, name="parent watch").start()
+        if self._in_hand is not None:
+            await asyncio.wait([self._in_hand])
+        await self.workshop.close()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,6 +114,24 @@ async def test_a_fault_of_the_work_is_raised_and_the_worker_goes_on(workshop: Wo
     assert whole == bytes(300_000), "nothing of the failed work is left over"
 
 
+async def test_a_worker_ends_with_its_workshop_that_is_killed_in_the_middle_of_its_work(tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    code = (
+        "import asyncio, pathlib, sys\nfrom mediaserverd.audio.workshop import Workshop\n"
+        "from tests.audio.test_workshop import waiting\n"
+        "asyncio.run(Workshop(1).run(waiting, pathlib.Path(sys.argv[1])))"
+    )
+    owner = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(file), cwd=Path(__file__).parents[2])
+    async with asyncio.timeout(30):
+        while not file.exists() or not file.read_text():
+            await asyncio.sleep(0.02)
+        owner.kill()
+        await owner.wait()
+        worker = Path("/proc", file.read_text(), "stat")
+        while worker.exists() and worker.read_text().rpartition(")")[2].split()[0] != "Z":
+            await asyncio.sleep(0.02)
+
+
 async def test_a_worker_that_dies_fails_its_own_work_only(workshop: Workshop) -> None:
     results = await asyncio.gather(
         workshop.run(dying), workshop.run(encoding, conversation(5.0), "wav-pcm"), return_exceptions=True
@@ -133,7 +152,7 @@ async def test_cancelled_work_ends_with_its_process(workshop: Workshop, tmp_path
 
 
 async def test_work_that_takes_too_long_is_ended(tmp_path: Path) -> None:
-    async with Workshop(1, deadline_s=1.0) as workshop:
+    async with Workshop(1, deadline_s=4.0) as workshop:
         with pytest.raises(TimeoutError):
             await workshop.run(waiting, tmp_path / "pid")
         assert not _is_alive(int((tmp_path / "pid").read_text()))
