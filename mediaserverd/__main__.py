@@ -1,4 +1,4 @@
-"""The command line: ``mediaserverd run|init|check|reload|token|station|rules|call|keys|recording|sasf|diag``."""
+"""The command line: ``mediaserverd run|init|check|reload|token|station|rules|call|keys|recording|sasf|diag|top``."""
 
 from __future__ import annotations
 
@@ -187,6 +187,21 @@ def diag(
     settings = load(config)
     if not told(lambda: print_call(settings, call_id, out, svg)):
         fail(f"neither the controller nor the catalogue knows the call {call_id}; its log line has `call_id`")
+
+
+@app.command()
+def top(
+    config: ConfigOption = DEFAULT_CONFIG,
+    once: Annotated[
+        bool, typer.Option("--once", help="Print one frame and end; also where there is no terminal.")
+    ] = False,
+    interval: Annotated[float, typer.Option(min=0.2, max=60, help="Seconds from one look to the next.")] = 1.0,
+) -> None:
+    """Watch calls, media servers, recordings and rates; q quits."""
+    from mediaserverd.top_screen import show
+
+    if not show(load(config), interval, once=once):
+        raise typer.Exit(1)
 
 
 def main() -> None:

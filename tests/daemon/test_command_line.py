@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
+import pty
 import re
+import select
+import struct
+import sys
+import termios
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.crowd import converse
+from tests.e2e.crowd import Conversation, converse
 from tests.kit.daemon import Daemon
 from tests.kit.phone import Phone
 
@@ -20,13 +28,20 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
         yield running
 
 
-async def test_diag_tells_the_story_of_a_call_and_where_its_recording_is(daemon: Daemon) -> None:
+async def test_top_shows_a_call_that_runs_and_diag_tells_its_story_and_where_its_recording_is(daemon: Daemon) -> None:
     async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
         await alice.register()
         await bob.register()
         conversation = await converse(alice, bob, "101", 1)
-        await asyncio.sleep(1)
-        await conversation.caller.hang_up()
+        [call] = await daemon.status.calls()
+        paper = await daemon.command("top")
+        screen = await _top_on_a_terminal(daemon, conversation, call["call_id"])
+    for text in (paper, screen):
+        assert call["call_id"] in text
+        assert "running, record-all" in text
+        assert re.search(r"media +default +active", text)
+        assert re.search(r"stations +2 ", text)
+    assert float(re.findall(r"RTP +([\d.]+)/s", paper)[0]) > 20
     [recording] = await daemon.api.settled(1)
     line = await daemon.logged("call_ended")
     assert line["recording_ids"] == [recording["id"]]
@@ -74,3 +89,34 @@ async def test_a_revoked_token_opens_nothing(daemon: Daemon) -> None:
     assert (await daemon.api.get("/api/v1/recordings")).status_code == 401
     with pytest.raises(RuntimeError, match="there is no token nonsense"):
         await daemon.command("token", "revoke", "nonsense")
+
+
+async def _top_on_a_terminal(daemon: Daemon, made: Conversation, call_id: str) -> str:
+    """What ``top`` shows of a call that runs and is hung up, until q is pressed."""
+    terminal, screen = pty.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+    shown = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mediaserverd", "top", "--interval", "0.3", "--config", str(daemon.config)),
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        env={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
+    )
+    os.close(screen)
+    seen = await asyncio.to_thread(_until_seen, terminal, re.escape(call_id))
+    await made.caller.hang_up()
+    seen += await asyncio.to_thread(_until_seen, terminal, "running +0 ")
+    os.write(terminal, b"q")
+    assert await asyncio.wait_for(shown.wait(), 10) == 0
+    os.close(terminal)
+    return seen
+
+
+def _until_seen(terminal: int, pattern: str) -> str:
+    """What a terminal was sent, up to a frame that matches."""
+    seen, end = "", time.monotonic() + 30
+    while not re.search(pattern, seen):
+        assert time.monotonic() < end, seen[-4000:]
+        if select.select([terminal], [], [], 1)[0]:
+            seen += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(terminal, 1 << 16).decode(errors="replace"))
+    return seen
