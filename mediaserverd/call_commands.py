@@ -60,6 +60,13 @@ def record(
 
 
 @app.command()
+def snip(call_id: CallArgument, config: ConfigOption = DEFAULT_CONFIG, by: ByOption = "") -> None:
+    """Begin a snippet of a call that runs: a recording of its own, until `stop`."""
+    recording = _control(config, call_id, "snip", by, {})["recording"]
+    out.print(f"snippet {recording['recording_id']} runs: {recording['uri']}", markup=False, soft_wrap=True)
+
+
+@app.command()
 def stop(call_id: CallArgument, config: ConfigOption = DEFAULT_CONFIG, by: ByOption = "") -> None:
     """End the recording of a call; the call goes on."""
     recording = _control(config, call_id, "stop", by, {})["recording"]

@@ -105,6 +105,9 @@ def standing(call: dict[str, Any]) -> Iterator[str]:
     for each in call["recordings"]:
         if each["state"] not in ("idle", "over"):
             yield f"recording {each['recording_id']}: {each['state']}, by {each['policy'] or each['initiation']}"
+    if unheard := call.get("unheard"):
+        sides = " and ".join(f"{side} (since {at[11:19]} UTC)" for side, at in unheard["sides"].items())
+        yield f"{unheard['kind']}: nothing is heard from {sides}"
     if pause := call["pause"]:
         left = pause["remaining_s"]
         time = "until somebody resumes" if left is None else f"{left:.0f} s to go"

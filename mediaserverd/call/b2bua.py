@@ -25,17 +25,18 @@ from mediaserverd.call.audio import AudioPath, Purpose, Relayed, readable
 from mediaserverd.call.control import RecordingControl, Situation
 from mediaserverd.call.conversation import Conversation
 from mediaserverd.call.fork import Fork
+from mediaserverd.call.hearing import Hearing
 from mediaserverd.call.holds import Holds
 from mediaserverd.call.ledger import EndReason
 from mediaserverd.call.legs import Leg, LegState
 from mediaserverd.call.phase import LIMITS_S, Phase
+from mediaserverd.call.phone_keys import PhoneKeys
 from mediaserverd.call.recordings import Recordings
 from mediaserverd.call.responses import PHRASES
 from mediaserverd.call.ringback import Ringback
 from mediaserverd.call.setup import CallSetup
 from mediaserverd.call.story import CallSummary, Story
 from mediaserverd.policy.facts import Party
-from mediaserverd.protocol.dtmf import digit_of
 from mediaserverd.protocol.negotiation import Side, voice_codec
 
 _SYSTEM: Final = "system"
@@ -63,6 +64,10 @@ class Call:
         self._anchoring = Anchoring(
             setup, self._audio, self._conversation, self.recordings, self._both_talking, self._emit, self._tell
         )
+        self._keys = PhoneKeys(
+            setup, self.control, self.recordings, self._control_requested, self._note, self._emit, self._tell
+        )
+        self.hearing = Hearing(setup, self._tell)
         self._offer = b""  # the first one, from whichever side
         self._accept_body = b""
         self._account = Account()
@@ -79,7 +84,10 @@ class Call:
     @property
     def deadline(self) -> float | None:
         """When ``Woken`` is due, on the clock of ``now``."""
-        dates = self._phase_until, self._conversation.until, self._anchoring.until, self.control.until
+        if self._phase is Phase.ENDED:
+            return None
+        parts = self._conversation, self._anchoring, self.control, self._keys, self.hearing
+        dates = self._phase_until, *(part.until for part in parts)
         return min((at for at in dates if at is not None), default=None)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
@@ -93,10 +101,11 @@ class Call:
         if self._anchoring.stranded:
             self._end(_SYSTEM, f"media-server-lost: {self._anchoring.stranded}", 503)
         for side, hold in self._holds.changes(self._audio.agreed):
-            self.control.note(self._audio.server, side, {"event": hold})
+            self._note(side, {"event": hold})
+        self.hearing.follow(self._audio.server)
         self._settle()
         out, self._out = self._out, []
-        return out
+        return [*self._keys.settle(out)]
 
     def summary(self) -> CallSummary:
         """As far as it is known; final in ``Finished``."""
@@ -127,6 +136,10 @@ class Call:
                 self.control.done(change, self._now)
             case on.ChangeFailed(change, reason):
                 self.control.failed(change, reason, self._now)
+            case on.SideSilent() | on.SideHeard():
+                self.hearing.take(event, self._now)
+            case on.DigitsDialled(side, digits, fresh_id):
+                self._keys.dialled(side, self._party(side), digits, fresh_id, self._now)
             case on.StartRequested() | on.StopRequested() | on.PauseRequested() | on.ResumeRequested():
                 self._control_requested(event)
             case on.Woken():
@@ -334,11 +347,14 @@ class Call:
         if self._phase is Phase.CLOSING or leg.is_gone:
             self._emit(do.AnswerInfo(leg.id, event.info, 481, PHRASES[481]))
             return
-        digit = digit_of(event.content_type, event.body)
-        if digit and not self.control.pause:  # of a paused span, nothing is kept anywhere
-            self._tell(f"{leg.side.value} side: DTMF {digit}")
-            self.control.note(self._audio.server, leg.side, {"event": "dtmf", "digits": digit})
-        self._conversation.informed(leg, self._peer(leg), event)
+        if not self._keys.informed(leg.side, leg.party, event, self._now):
+            self._conversation.informed(leg, self._peer(leg), event)
+
+    def _party(self, side: Side) -> Party:
+        return self.setup.calling if side is Side.CALLER else self._situation.called
+
+    def _note(self, side: Side, event: dict[str, str]) -> None:
+        self.control.note(self._audio.server, side, event)
 
     def _peer(self, leg: Leg) -> Leg | None:
         """The other leg of the conversation, once both are up."""
@@ -439,6 +455,9 @@ class Call:
     def _woken(self) -> None:
         self._conversation.woken(self._now)
         self._anchoring.woken(self._now)
+        self._keys.woken(self._now)
+        if self.hearing.until is not None and self._now >= self.hearing.until:
+            self._end(_SYSTEM, f"{self.hearing.fault}: a side has not been heard for too long", 408)
         if self.control.until is not None and self._now >= self.control.until:
             self.control.out_of_time(self._situation, self._now)
         if self._phase_until is None or self._now < self._phase_until:

@@ -20,7 +20,7 @@ from mediaserverd.call.recording import Recording
 from mediaserverd.call.recordings import Recordings, is_running
 from mediaserverd.call.setup import CallSetup, RecordingOrder
 from mediaserverd.policy.facts import Party
-from mediaserverd.policy.form import DEFAULT_FORM
+from mediaserverd.policy.form import DEFAULT_FORM, RecordingForm
 from mediaserverd.protocol.negotiation import Side
 
 RESUME_RETRY_S: Final = 5.0  # a pause whose time is up, and the media server did not take the end of it
@@ -143,9 +143,11 @@ class RecordingControl:
         wanted_ms = self._setup.look_back_ms if event.look_back_ms is None else event.look_back_ms
         look_back_ms = min(self._setup.look_back_ms, wanted_ms, heard_ms)
         form = self._setup.recording.form if self._setup.recording else DEFAULT_FORM
-        order = RecordingOrder(event.recording_id, "", form, kind="on-demand", initiation=event.by)
+        if event.kind == "snippet":
+            form = RecordingForm(encrypt=self._setup.encrypt_snippets, encoding=form.encoding)
+        order = RecordingOrder(event.recording_id, "", form, kind=event.kind, initiation=event.by)
         before = f", from {look_back_ms / 1000:g} s before" if look_back_ms else ""
-        self._tell(f"{event.by} asks for a recording{before}")
+        self._tell(f"{event.by} asks for a {'snippet' if event.kind == 'snippet' else 'recording'}{before}")
         self._starts[event.recording_id] = event.request
         self._recordings.add(order).start(where.server, where.called, now, look_back_ms)
 
@@ -157,7 +159,8 @@ class RecordingControl:
         self._tell(f"{event.by} pauses the recording ({self.pause.described(now)})")
         if self._recordings.current:
             change = self._ask(What.PAUSE, event.request, pause=self.pause)
-            self._emit(do.PauseRecording(change, where.server, self.pause.mode, self.pause.secure, event.by))
+            codes = (self._setup.codes.pause,) if self._setup.codes.pause else ()
+            self._emit(do.PauseRecording(change, where.server, self.pause.mode, self.pause.secure, event.by, codes))
         else:
             self.pause.confirmed = True
             self._emit(do.Grant(event.request))

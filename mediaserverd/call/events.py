@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NewType
+from typing import Literal, NewType
 
 from mediaserverd.call.setup import PauseMode
+from mediaserverd.protocol.negotiation import Side
 
 LegId = NewType("LegId", str)
 CALLER = LegId("caller")  # the leg that invited us; called legs are named in commands.Dial
@@ -129,13 +130,14 @@ class OfferRefused:
 @dataclass(frozen=True, slots=True)
 class Informed:
     """An INFO. ``info`` is the controller's number for it, unique in the call; ``headers`` are those worth carrying
-    over (Info-Package, Content-Disposition, Record)."""
+    over (Info-Package, Content-Disposition, Record). ``fresh_id`` is random, for a recording that it may begin."""
 
     leg: LegId
     info: int
     content_type: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
+    fresh_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,32 @@ class MediaLost:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class DigitsDialled:
+    """The media server's notification ``dtmf``. ``fresh_id`` is random, for a recording that they may begin."""
+
+    side: Side
+    digits: str
+    fresh_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SideSilent:
+    """``one-way-audio`` or ``silence``: no RTP comes from this side, though it should."""
+
+    server: str
+    side: Side
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SideHeard:
+    """``audio-back``: it comes again, or is not expected any more."""
+
+    server: str
+    side: Side
+
+
 # --- recording control: ``by`` is who asks
 
 
@@ -260,6 +288,7 @@ class StartRequested:
     by: str
     recording_id: str
     look_back_ms: int | None = None
+    kind: Literal["on-demand", "snippet"] = "on-demand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +360,9 @@ Event = (
     | ChangeFailed
     | MediaTimedOut
     | MediaLost
+    | DigitsDialled
+    | SideSilent
+    | SideHeard
     | ControlEvent
     | Woken
     | EndRequested

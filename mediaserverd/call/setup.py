@@ -34,7 +34,7 @@ class RecordingOrder:
     form: RecordingForm = DEFAULT_FORM
     required: bool = False
     tags: tuple[str, ...] = ()
-    kind: Literal["policy", "on-demand"] = "policy"
+    kind: Literal["policy", "on-demand", "snippet"] = "policy"
     initiation: str = "policy"
 
 
@@ -46,6 +46,20 @@ class PauseRules:
     seconds: float = 60.0
     maximum_seconds: float = 600.0
     leave: PauseMode = "mask"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCodes:
+    """What is typed on a station to start or stop a recording, to pause or resume it, to begin or end a snippet. An
+    empty one is none."""
+
+    record: str = ""
+    pause: str = ""
+    snip: str = ""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        return tuple(code for code in (self.record, self.pause, self.snip) if code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +76,10 @@ class CallSetup:
     """``media_servers`` are names in the order in which selection wants them tried, should audio run through one from
     the start. Without any of them, the phones of a ``dynamic`` call talk directly, unrecorded; an ``always-in`` call
     does so only if it may ``fail_open``, and else gets 503. ``dice`` is random, from 0 up to 1: how long a re-INVITE
-    that met another one waits. ``barred_by`` is the policy that forbids any recording of this
-    call. ``look_back_ms`` of what was last heard stay in the media server's memory for a recording that is asked for
-    later. Recordings of a call that is shorter than ``shortest_ms`` are discarded."""
+    that met another one waits. ``barred_by`` is the policy that forbids any recording of this call. ``look_back_ms`` of
+    what was last heard stay in the media server's memory for a recording that is asked for later. Recordings of a call
+    that is shorter than ``shortest_ms`` are discarded. A call that does not hear one of its sides for so long as
+    ``hang_up_on_broken_rtp_s`` ends; 0: it goes on."""
 
     call_id: str
     direction: CallDirection
@@ -82,6 +97,9 @@ class CallSetup:
     pause: PauseRules = PauseRules()
     look_back_ms: int = 0
     shortest_ms: int = 0
+    codes: FeatureCodes = FeatureCodes()
+    encrypt_snippets: bool = True
+    hang_up_on_broken_rtp_s: float = 0.0
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property

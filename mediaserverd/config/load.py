@@ -6,24 +6,23 @@ Whether a port is free or a certificate readable is found out when a role starts
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mediaserverd.call.setup import PauseRules
+from mediaserverd.call.setup import FeatureCodes, PauseRules
+from mediaserverd.config.checks import PlacedStation, cross_faults
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
 from mediaserverd.config.media_servers import controller_levels, own_level
 from mediaserverd.config.policies import Policies, read_policies
 from mediaserverd.config.schema import (
     ConfigFile,
-    LineEntry,
-    MediaSection,
+    FeatureCodesSection,
     StationEntry,
     StationFile,
-    WorkgroupEntry,
     in_url,
 )
 from mediaserverd.controller.settings import (
@@ -37,7 +36,6 @@ from mediaserverd.controller.settings import (
     Workgroup,
 )
 from mediaserverd.media.settings import MediaSettings, RecordingDefaults
-from mediaserverd.policy.fleet import DEFAULT_LOCATION
 from mediaserverd.policy.selection_document import Known
 from mediaserverd.protocol.sip.digest import a1
 from mediaserverd.recorder.settings import RecorderSettings, RetrievalLink
@@ -82,7 +80,7 @@ def load_config(file: Path) -> Config:
     entry = _validated(document, ConfigFile)
     directory = file.resolve().parent
     stations = _stations(document, entry, directory)
-    faults = [*_cross_faults(document, entry, stations)]
+    faults = [*cross_faults(document, entry, stations)]
     try:
         policies = read_policies(document, entry, _known(entry, stations))
     except ConfigError as error:
@@ -95,8 +93,9 @@ def load_config(file: Path) -> Config:
 def _known(entry: ConfigFile, stations: list[PlacedStation]) -> Known:
     """What selection rules may name."""
     devices = {station.location for _, _, station in stations} | {line.location for line in entry.lines}
+    servers = {server.location for server in entry.used_media_servers}
     return {
-        "location": {*devices, *entry.locations, *(server.location for server in entry.used_media_servers)},
+        "location": {entry.sip.location, *devices, *servers, *entry.locations},
         "station": {station.name for _, _, station in stations},
         "line": {line.name for line in entry.lines},
         "workgroup": {group.name for group in entry.workgroups},
@@ -146,9 +145,6 @@ def _keys_at(model: type[BaseModel], path: Sequence[Key]) -> Iterable[str]:
     return tuple(current.model_fields)
 
 
-PlacedStation = tuple[Document, tuple[Key, ...], StationEntry]
-
-
 def _stations(document: Document, entry: ConfigFile, directory: Path) -> list[PlacedStation]:
     """Those of the configuration file, then those that the command line keeps in the data directory."""
     placed: list[PlacedStation] = [(document, ("stations", i), s) for i, s in enumerate(entry.stations)]
@@ -158,104 +154,6 @@ def _stations(document: Document, entry: ConfigFile, directory: Path) -> list[Pl
         kept_stations = _validated(kept_document, StationFile).stations
         placed += [(kept_document, ("stations", i), s) for i, s in enumerate(kept_stations)]
     return placed
-
-
-def _cross_faults(document: Document, entry: ConfigFile, stations: list[PlacedStation]) -> Iterator[Fault]:
-    yield from _station_faults(stations)
-    groups: list[tuple[Document, tuple[Key, ...], WorkgroupEntry]] = [
-        (document, ("workgroups", i), group) for i, group in enumerate(entry.workgroups)
-    ]
-    yield from _repeated("name", [(d, p, s.name) for d, p, s in stations])
-    extensions = [(d, p, s.extension) for d, p, s in stations] + [(d, p, g.extension) for d, p, g in groups]
-    yield from _repeated("extension", extensions)
-    yield from _repeated("name", [(document, ("lines", i), line.name) for i, line in enumerate(entry.lines)])
-    servers = [(document, ("media_servers", i), server.name) for i, server in enumerate(entry.media_servers)]
-    yield from _repeated("name", servers)
-    known = {station.name for _, _, station in stations}
-    for _, path, group in groups:
-        for index, member in enumerate(group.members):
-            if member not in known:
-                near = difflib.get_close_matches(member, known, n=1)
-                text = f"no station is called {member}" + (f"; did you mean {near[0]}?" if near else "")
-                yield document.fault((*path, "members", index), text)
-    yield from _line_faults(document, entry.lines, {extension for _, _, extension in extensions})
-    if entry.locations:
-        yield from _location_faults(document, entry, stations)
-    yield from _port_faults(document, entry)
-    yield from _recording_faults(document, entry.media)
-    given = [entry.tls.certificate, entry.tls.private_key, entry.tls.certificate_authority]
-    if any(given) and not all(given):
-        yield document.fault(("tls",), "give certificate, private_key and certificate_authority together, or none")
-    pause = entry.secure_pause
-    if pause.maximum_seconds and not 0 < pause.seconds <= pause.maximum_seconds:
-        text = f"must be from 1 to maximum_seconds ({pause.maximum_seconds:g}), which 0 would turn off"
-        yield document.fault(("secure_pause", "seconds"), text)
-    if entry.record == "all" and entry.initiation_policies is not None:
-        yield document.fault(("record",), "give either record or initiation_policies, not both")
-
-
-def _station_faults(stations: list[PlacedStation]) -> Iterator[Fault]:
-    for document, path, station in stations:
-        hashes = (bool(station.ha1_md5), bool(station.ha1_sha256))
-        if bool(station.password) == any(hashes) or any(hashes) != all(hashes):
-            yield document.fault(path, "needs either a password, or both ha1_md5 and ha1_sha256")
-
-
-def _repeated(key: str, places: Iterable[tuple[Document, tuple[Key, ...], str]]) -> Iterator[Fault]:
-    first: dict[str, tuple[Document, tuple[Key, ...]]] = {}
-    for document, path, value in places:
-        if value in first:
-            other, other_path = first[value]
-            where = f"{other.file.name}:{other.line_of((*other_path, key))}"
-            yield document.fault((*path, key), f"{value} is taken already ({where})")
-        else:
-            first[value] = (document, path)
-
-
-def _line_faults(document: Document, lines: Sequence[LineEntry], extensions: set[str]) -> Iterator[Fault]:
-    for index, line in enumerate(lines):
-        if line.inbound_to and line.inbound_to not in extensions:
-            yield document.fault(("lines", index, "inbound_to"), f"no extension is {line.inbound_to}")
-        if bool(line.username) != bool(line.password):
-            yield document.fault(("lines", index), "username and password belong together")
-
-
-def _location_faults(document: Document, entry: ConfigFile, stations: list[PlacedStation]) -> Iterator[Fault]:
-    """Once locations are listed, a name that is not in the list is a slip of the pen."""
-    used = [(at, (*path, "location"), station.location) for at, path, station in stations]
-    used += [(document, ("lines", index, "location"), line.location) for index, line in enumerate(entry.lines)]
-    used += [(document, ("media", "location"), entry.media.location)]
-    servers = enumerate(entry.media_servers)
-    used += [(document, ("media_servers", index, "location"), server.location) for index, server in servers]
-    for at, path, name in used:
-        if name not in entry.locations and name != DEFAULT_LOCATION:
-            near = difflib.get_close_matches(name, entry.locations, n=1)
-            yield at.fault(path, f"there is no location {name}" + (f"; did you mean {near[0]}?" if near else ""))
-
-
-def _port_faults(document: Document, entry: ConfigFile) -> Iterator[Fault]:
-    listeners: list[tuple[tuple[Key, ...], int]] = [
-        (("sip", "tcp_port"), entry.sip.tcp_port),
-        (("sip", "tls_port"), entry.sip.tls_port),
-        (("sip", "status_port"), entry.sip.status_port),
-        (("media", "ng_port"), entry.media.ng_port),
-        (("media", "retrieval_port"), entry.media.retrieval_port),
-        (("media", "status_port"), entry.media.status_port),
-        (("recorder", "api_port"), entry.recorder.api_port),
-        (("recorder", "status_port"), entry.recorder.status_port),
-    ]
-    seen: dict[int, tuple[Key, ...]] = {}
-    for path, port in listeners:
-        if port and port in seen:
-            yield document.fault(path, f"TCP port {port} is used by {'.'.join(map(str, seen[port]))} already")
-        seen.setdefault(port, path)
-
-
-def _recording_faults(document: Document, media: MediaSection) -> Iterator[Fault]:
-    if media.recording_format == "wav" and media.encrypt:
-        yield document.fault(
-            ("media", "recording_format"), "a wav file cannot be encrypted; write encrypt: false too, or keep sasf"
-        )
 
 
 # -- building ------------------------------------------------------------------------------------------------------
@@ -308,6 +206,7 @@ def _controller(
         certificate_authority=tls.authority,
     )
     return ControllerSettings(
+        location=entry.sip.location,
         realm=entry.sip.realm,
         digest_algorithms=entry.sip.digest_algorithms,
         state_directory=data / "controller",
@@ -335,6 +234,9 @@ def _controller(
         selection=policies.selection,
         pre_record_seconds=entry.pre_record_seconds,
         secure_pause=PauseRules(**entry.secure_pause.model_dump()),
+        feature_codes=_codes(entry.feature_codes),
+        encrypt_snippets=entry.encrypt_snippets,
+        hang_up_on_broken_rtp_s=entry.hang_up_on_broken_rtp_s,
         discard_calls_shorter_than_s=entry.discard_calls_shorter_than_s,
         status_port=entry.sip.status_port,
         control_token_file=secrets / "control.token",
@@ -342,6 +244,10 @@ def _controller(
         max_calls=entry.sip.max_calls,
         drain_timeout_s=entry.drain_timeout_s,
     )
+
+
+def _codes(section: FeatureCodesSection) -> FeatureCodes:
+    return FeatureCodes(section.record, section.pause, section.snip) if section.enabled else FeatureCodes()
 
 
 def _station(station: StationEntry, realm: str) -> Station:

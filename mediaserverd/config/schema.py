@@ -101,6 +101,7 @@ class LocationEntry(Section):
 
 
 class SipSection(Section):
+    location: Name = "default"
     address: str = "0.0.0.0"  # noqa: S104 - phones call from everywhere and authenticate
     udp_port: Port = 5060
     tcp_port: Port = 5060
@@ -169,6 +170,18 @@ class SecurePauseSection(Section):
     leave: Literal["mask", "omit"] = "mask"
 
 
+Code = Annotated[str, Field(pattern=r"^([*#][0-9*#]{1,7})?$")]
+
+
+class FeatureCodesSection(Section):
+    """What is typed on a station during a call. An empty code is none."""
+
+    enabled: bool = True
+    record: Code = "*1"
+    pause: Code = "*2"
+    snip: Code = "*3"
+
+
 class TlsSection(Section):
     """Files of the site. All or none: without them a site authority and a certificate are made at first start."""
 
@@ -197,6 +210,9 @@ class ConfigFile(Section):
     selection_rules: Path | None = None
     pre_record_seconds: LookBack = 0.0
     secure_pause: SecurePauseSection = SecurePauseSection()
+    feature_codes: FeatureCodesSection = FeatureCodesSection()
+    encrypt_snippets: bool = True
+    hang_up_on_broken_rtp_s: float = Field(0.0, ge=0, le=3600)
     discard_calls_shorter_than_s: float = Field(2.0, ge=0, le=3600)
     sip: SipSection = SipSection()
     media: MediaSection = MediaSection()

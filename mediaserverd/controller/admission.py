@@ -138,6 +138,9 @@ class Admission:
             pause=settings.secure_pause,
             look_back_ms=look_back_ms,
             shortest_ms=round(settings.discard_calls_shorter_than_s * 1000),
+            codes=settings.feature_codes,
+            encrypt_snippets=settings.encrypt_snippets,
+            hang_up_on_broken_rtp_s=settings.hang_up_on_broken_rtp_s,
         )
         reasons = (f"route: {route.rule}", *_why_recorded(verdict), path.reason)
         return Admitted(setup, ways, reasons, choice, selection)

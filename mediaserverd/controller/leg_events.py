@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import assert_never
 
@@ -61,7 +62,7 @@ def _request(leg: LiveLeg, received: RequestReceived) -> Iterator[on.Event]:
         leg.their_infos[number] = received.transaction
         carried = tuple((name, value) for name in INFO_HEADERS if (value := request.headers.get(name)) is not None)
         kind = request.headers.get("Content-Type") or ""
-        yield on.Informed(leg.id, number, kind, request.body, carried)
+        yield on.Informed(leg.id, number, kind, request.body, carried, secrets.token_hex(16))
     else:
         leg.offer = received.transaction
         yield on.Offered(leg.id, on.Method(request.method), sdp_of(request))

@@ -29,6 +29,10 @@ recordings_expected = Counter("recordings_expected", "Recordings announced to th
 media_server_state = Gauge(
     "mediaserverd_media_server_state", "1 for the state that the media server is in", ["media_server", "state"]
 )
+sides_silent = Counter(
+    "mediaserverd_sides_silent", "Sides of calls that a media server heard nothing from", ["kind", "side"]
+)
+calls_unheard = Gauge("mediaserverd_calls_unheard", "Running calls that do not hear both sides", ["kind"])
 ledger_faults = Counter("mediaserverd_ledger_faults", "Writes of ledger entries that the disk did not take", ["fault"])
 ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the recorder has not accepted yet")
 recording_control = Counter(

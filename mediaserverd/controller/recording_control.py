@@ -48,6 +48,11 @@ class _Start(_Asked):
         return on.StartRequested(request, self.by, secrets.token_hex(16), look_back_ms)
 
 
+class _Snip(_Asked):
+    def event(self, request: ControlRequest) -> ControlEvent:
+        return on.StartRequested(request, self.by, secrets.token_hex(16), kind="snippet")
+
+
 class _Stop(_Asked):
     def event(self, request: ControlRequest) -> ControlEvent:
         return on.StopRequested(request, self.by)
@@ -67,8 +72,9 @@ class _Resume(_Asked):
         return on.ResumeRequested(request, self.by)
 
 
-_ACTIONS: Mapping[str, type[_Start] | type[_Stop] | type[_Pause] | type[_Resume]] = {
+_ACTIONS: Mapping[str, type[_Start] | type[_Snip] | type[_Stop] | type[_Pause] | type[_Resume]] = {
     "start": _Start,
+    "snip": _Snip,
     "stop": _Stop,
     "pause": _Pause,
     "resume": _Resume,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from mediaserverd.controller import metrics
 from mediaserverd.controller.control import control_routes
 from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.locations import Locations
@@ -63,6 +65,8 @@ class Controller:
         self._switchboard = Switchboard(rules, self._locations, self._ledger)
         self._stack.push_async_callback(self._switchboard.stop)
         await self._switchboard.start()
+        for kind in ("one-way-audio", "silence"):
+            metrics.calls_unheard.labels(kind).set_function(functools.partial(self._switchboard.unheard, kind))
         routes = control_routes(self._switchboard, token, self._reload)
         status = StatusServer(settings.status_address, settings.status_port, self._not_ready, routes)
         await status.start()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mediaserverd.call.setup import AudioPathMode, PauseRules
+from mediaserverd.call.setup import AudioPathMode, FeatureCodes, PauseRules
 
 MAX_LOOK_BACK_S = 60  # docs/wire.md 1; held in the media server's memory for every call
 
@@ -106,6 +106,9 @@ class ControllerSettings(_Frozen):
     locations: Mapping[str, Location] = {}
     pre_record_seconds: float = Field(0.0, ge=0, le=MAX_LOOK_BACK_S)  # look-back of recordings on demand
     secure_pause: PauseRules = PauseRules()
+    feature_codes: FeatureCodes = FeatureCodes()
+    encrypt_snippets: bool = True
+    hang_up_on_broken_rtp_s: float = Field(0.0, ge=0)  # 0: never
     discard_calls_shorter_than_s: float = Field(2.0, ge=0)
     ledger: LedgerLink
     certificate_authority: Path  # trusted for media servers and recorder

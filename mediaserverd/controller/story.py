@@ -75,9 +75,19 @@ def live_row(live: LiveCall) -> dict[str, Any]:
         "called": {"number": setup.called.number, "station": setup.called.station, "line": setup.called.line},
         "invited_at": utc_text(live.invited_at),
         "media_server": live.call.media_server,
+        "unheard": _unheard(live),
         "recordings": [_row(each) for each in live.call.recordings.all],
         "pause": pause_row(live),
     }
+
+
+def _unheard(live: LiveCall) -> dict[str, Any] | None:
+    """Which sides nothing is heard from, and since when."""
+    hearing = live.call.hearing
+    if not hearing.fault:
+        return None
+    since = {side.value: live.invited_at + timedelta(seconds=at - live.started) for side, at in hearing.silent.items()}
+    return {"kind": hearing.fault, "sides": {side: utc_text(at) for side, at in since.items()}}
 
 
 def recording_row(live: LiveCall) -> dict[str, Any] | None:

@@ -28,6 +28,7 @@ from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.live_call import LiveCall
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.locations import Locations
+from mediaserverd.controller.media_events import media_event
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.registrar import Registrar
 from mediaserverd.controller.resolver import Resolver
@@ -166,14 +167,14 @@ class Switchboard:
         if live is None:
             return
         self.traces.notified(server, notification)
-        reason = str(notification.get("reason", ""))
-        match notification.get("notification"):
-            case "media-timeout":
-                self._feed(live, on.MediaTimedOut(server, reason))
-            case "recording-failed":
-                recording_id, _, _ = str(notification.get("file", "")).rpartition("-")
-                self._feed(live, on.RecordingBroken(recording_id, reason))
+        event = media_event(server, notification)
+        if event is not None:
+            self._feed(live, event)
         self.pump()
+
+    def unheard(self, kind: str) -> int:
+        """How many calls have this fault of their audio."""
+        return sum(live.call.hearing.fault == kind for live in self.calls.values())
 
     def owns_media_call(self, server: str, call_id: str) -> bool | None:
         name, _, _ = call_id.rpartition("-")

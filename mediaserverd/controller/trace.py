@@ -137,7 +137,8 @@ class Traces:
     def notified(self, server: str, notification: Mapping[str, Any]) -> None:
         reason = notification.get("reason")
         text = f"{notification.get('notification')}{f': {reason}' if reason else ''}"
-        self._media(server, notification, text, ours=False, fault=True)
+        fault = notification.get("notification") not in ("dtmf", "audio-back")  # which digit, is nobody's business here
+        self._media(server, notification, text, ours=False, fault=fault)
 
     def lost(self, server: str, reason: str) -> None:
         """To all calls that have spoken to that media server."""

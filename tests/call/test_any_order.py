@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserverd.call.events import Invited
+from mediaserverd.call.setup import FeatureCodes
 from tests.call.script import ORDER, SETUP, phone
 from tests.call.world import World
 
@@ -35,6 +36,8 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
         recording=random.choice([None, ORDER, replace(ORDER, required=True)]),
         look_back_ms=random.choice([0, 10_000]),
         shortest_ms=random.choice([0, 2000]),
+        codes=random.choice([FeatureCodes(), FeatureCodes("*1", "*2", "*3")]),
+        hang_up_on_broken_rtp_s=random.choice([0.0, 5.0]),
     )
     world = World(setup, random.randrange, body=lambda: random.choice(BODIES))
     world.tell(Invited(random.choice(BODIES)))

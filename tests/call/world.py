@@ -12,6 +12,7 @@ from mediaserverd.call import events as on
 from mediaserverd.call.b2bua import Call
 from mediaserverd.call.ledger import Ended, Expected, Failed, Started
 from mediaserverd.call.setup import CallSetup
+from mediaserverd.protocol.negotiation import Side
 from tests.call.script import RECORDING_ID
 
 Pick = Callable[[int], int]  # a number below the one given
@@ -173,6 +174,7 @@ class World:
         """Something that nobody asked for, also at the wrong time."""
         leg, body = self.any_leg(), self.body()
         server = (*self.setup.media_servers, "other")[self.pick(len(self.setup.media_servers) + 1)]
+        side = (Side.CALLER, Side.CALLED)[self.pick(2)]
         self.infos += 1
         self.wishes += 1
         wish, seconds = on.ControlRequest(self.wishes), (None, 0, 0.5, 60, 9999)[self.pick(5)]
@@ -188,6 +190,13 @@ class World:
             on.OfferRefused(leg, 491, ""),
             on.Informed(leg, self.infos, "text/plain", b""),
             on.Informed(leg, self.infos, "application/dtmf-relay", b"Signal=5"),
+            on.Informed(
+                leg, self.infos, "", b"", (("Record", ("on", "off", "?")[self.pick(3)]),), f"{self.wishes:032x}"
+            ),
+            on.DigitsDialled(side, "*2"[self.pick(2)], f"{self.wishes:032x}"),
+            on.DigitsDialled(side, ("*1", "*2", "*3")[self.pick(3)], f"{self.wishes:032x}"),
+            on.SideSilent(server, side, "2 s"),
+            on.SideHeard(server, side),
             on.StartRequested(wish, "eve", f"{self.wishes:032x}"),
             on.StopRequested(wish, "eve"),
             on.PauseRequested(wish, "eve", secure=self.pick(2) == 0, seconds=seconds),

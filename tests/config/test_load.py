@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mediaserverd.call.setup import FeatureCodes
 from mediaserverd.config import ConfigError, load_config
 from mediaserverd.config.demo import write_first_config
 from mediaserverd.config.stations import add_station, remove_station
@@ -209,3 +210,15 @@ media:
         "config.yaml:8: media.controllers.berlin.parameters.sesion_limit: unknown key; did you mean session_limit?",
         "config.yaml:10: media.controllers.berlin.properties.dscp: is the name of a parameter",
     ]
+
+
+def test_feature_codes_that_cannot_be_told_apart_are_refused_and_others_reach_the_controller(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    base = "address: 10.0.0.1\ndata_directory: data\n"
+    file.write_text(f"{base}feature_codes: {{record: '*1', pause: '*12', snip: ''}}\n")
+    with pytest.raises(ConfigError, match=r"yaml:3: feature_codes.pause: \*12 and record \(\*1\) cannot be told apart"):
+        load_config(file)
+    file.write_text(f"{base}feature_codes: {{snip: '', pause: '#9'}}\n")
+    assert load_config(file).controller.feature_codes == FeatureCodes("*1", "#9", "")
+    file.write_text(f"{base}feature_codes: {{enabled: false}}\n")
+    assert load_config(file).controller.feature_codes == FeatureCodes()

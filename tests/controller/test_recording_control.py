@@ -272,7 +272,10 @@ async def test_what_cannot_be_done_is_answered_with_the_reason(site: Site) -> No
         assert await control("pause", secure=True) == (409, {"detail": "the call is not answered yet"})
         assert await control("stop") == (409, {"detail": "no recording runs"})
         assert await control("resume") == (409, {"detail": "there is no pause to end"})
-        assert await control("rewind") == (404, {"detail": "there is no rewind; there are start, stop, pause, resume"})
+        assert await control("rewind") == (
+            404,
+            {"detail": "there is no rewind; there are start, snip, stop, pause, resume"},
+        )
 
 
 WRONG_BODIES = (
@@ -330,3 +333,19 @@ async def test_who_waits_for_the_media_server_hears_when_the_call_ends(
         call.send("BYE")
         await alice.next(200)
         assert await pausing == (502, {"detail": "the call has ended"})
+
+
+async def test_a_snippet_is_a_recording_of_its_own_kind_in_the_ledger_as_the_site_encrypts_them(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage_of(site, **UNRECORDED, encrypt_snippets=False) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        await talk(alice, bob)
+        control = await Control.of(stage)
+        status, answer = await control("snip", by="eve")
+        assert (status, answer["recording"]["kind"], answer["recording"]["initiation"]) == (200, "snippet", "eve")
+        again = await control("snip")
+        assert again == (409, {"detail": f"recording {answer['recording']['recording_id']} runs already"})
+        assert (await control("stop"))[0] == 200
+        await until(lambda: len(stage.recorder.entries) == 3)
+        assert stage.ledger("event", "kind", "format", "encrypt")[0] == ("expected", "snippet", "sasf", False)

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from tests.kit.account import Account
 from tests.kit.child import Child
@@ -86,6 +86,10 @@ class Pjsip:
 
     async def resume(self) -> None:
         self._send({"do": "resume"})
+
+    async def press(self, digits: str, by: Literal["rtp", "info"] = "rtp") -> None:
+        """Keys, as telephone events in RTP (RFC 4733) or each in a SIP INFO."""
+        self._send({"do": "press", "digits": digits, "by": by})
 
     async def hang_up(self) -> None:
         self._send({"do": "hang_up"})

@@ -76,6 +76,12 @@ class PhoneAccount(pj.Account):  # type: ignore[misc]
                 parameter = pj.CallOpParam(True)
                 parameter.opt.flag = pj.PJSUA_CALL_UNHOLD
                 self.call.reinvite(parameter)
+            case "press" if self.call:
+                parameter = pj.CallSendDtmfParam()
+                parameter.digits = command["digits"]
+                info = command["by"] == "info"
+                parameter.method = pj.PJSUA_DTMF_METHOD_SIP_INFO if info else pj.PJSUA_DTMF_METHOD_RFC2833
+                self.call.sendDtmf(parameter)
             case "hang_up" if self.call:
                 self.call.hangup(pj.CallOpParam())
             case other:

@@ -103,10 +103,11 @@ class Ear:
 class Voice(asyncio.DatagramProtocol):
     """One audio stream both ways. ``speak`` sends samples in real time, then silence, until ``close`` or ``mute``."""
 
-    def __init__(self, address: str, payload_types: Sequence[int]) -> None:
+    def __init__(self, address: str, payload_types: Sequence[int], digits: int = 0) -> None:
         self.address = address
         self.port = 0
         self.payload_types = tuple(payload_types)
+        self.digits = digits  # the payload type in which telephone events are taken; 0: none
         self.ear = Ear()
         self.sent = 0
         self.speaks_from: float | None = None  # monotonic time of the first sample
@@ -119,8 +120,8 @@ class Voice(asyncio.DatagramProtocol):
         self._ssrc = secrets.randbits(32)
 
     @classmethod
-    async def open(cls, address: str = "127.0.0.1", payload_types: Sequence[int] = (0, 8)) -> Self:
-        voice = cls(address, payload_types)
+    async def open(cls, address: str = "127.0.0.1", payload_types: Sequence[int] = (0, 8), digits: int = 0) -> Self:
+        voice = cls(address, payload_types, digits)
         loop = asyncio.get_running_loop()
         voice._transport, _ = await loop.create_datagram_endpoint(lambda: voice, local_addr=(address, 0))
         voice.port = voice._transport.get_extra_info("sockname")[1]
@@ -134,6 +135,9 @@ class Voice(asyncio.DatagramProtocol):
         self._version += 1
         names = "".join(f"a=rtpmap:{one} {LAWS[one].name}/8000\r\n" for one in self.payload_types)
         listed = " ".join(map(str, self.payload_types))
+        if self.digits:
+            names += f"a=rtpmap:{self.digits} telephone-event/8000\r\na=fmtp:{self.digits} 0-15\r\n"
+            listed += f" {self.digits}"
         return (
             f"v=0\r\no=kit {self._id} {self._version} IN IP4 {self.address}\r\ns=-\r\nc=IN IP4 {self.address}\r\n"
             f"t=0 0\r\nm=audio {self.port} RTP/AVP {listed}\r\n{names}a=ptime:20\r\na={direction}\r\n"
