@@ -67,6 +67,7 @@ class Call:
         self.changed = asyncio.Event()
         self.remote: Media | None = None
         self.invite: RequestReceived | None = None
+        self.refuses: list[int] = []  # statuses for the next offers within the dialog; then they are taken
         self._phone = phone
         self._replies: dict[str, asyncio.Future[Response]] = {}  # by method: one of each at a time
 
@@ -129,6 +130,9 @@ class Call:
         self.requests.append(request)
         if request.method not in ("INVITE", "UPDATE"):
             self._phone.reply(event.transaction, 200)
+            return
+        if self.refuses:
+            self._phone.reply(event.transaction, self.refuses.pop(0))
             return
         if request.body:
             self.remote = self.sound.connect(request.body)

@@ -56,21 +56,21 @@ class Ear:
     first_at: float | None = None
     last_at: float | None = None
     sources: list[int] = field(default_factory=list)  # SSRCs in the order of their appearance
+    arrivals: dict[tuple[int, int], float] = field(default_factory=dict)  # (SSRC, sequence number) -> monotonic time
     _payloads: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # unwrapped time -> payload type, payload
     _origin: int = 0
     _offset: int = 0
     _top: int = 0
-    _sequences: set[tuple[int, int]] = field(default_factory=set)
 
     def take(self, packet: bytes, now: float) -> None:
         if len(packet) < _HEADER.size or packet[0] >> 6 != 2:
             return
         first, second, sequence, timestamp, ssrc = _HEADER.unpack_from(packet)
         payload = packet[_HEADER.size + 4 * (first & 15) :]
-        if (ssrc, sequence) in self._sequences:
+        if (ssrc, sequence) in self.arrivals:
             self.duplicates += 1
             return
-        self._sequences.add((ssrc, sequence))
+        self.arrivals[ssrc, sequence] = now
         if self.first_at is None:
             self.first_at = now
         if not self.sources or self.sources[-1] != ssrc:
@@ -110,6 +110,7 @@ class Voice(asyncio.DatagramProtocol):
         self.digits = digits  # the payload type in which telephone events are taken; 0: none
         self.ear = Ear()
         self.sent = 0
+        self.departures: dict[tuple[int, int], float] = {}  # likewise, of what was sent
         self.speaks_from: float | None = None  # monotonic time of the first sample
         self.remote: Media | None = None
         self._transport: asyncio.DatagramTransport | None = None
@@ -177,6 +178,7 @@ class Voice(asyncio.DatagramProtocol):
                 payload = law.encode(piece).ljust(PACKET, bytes([law.silence]))
                 header = _HEADER.pack(0x80, law.payload_type | marker, sequence, timestamp, self._ssrc)
                 self._transport.sendto(header + payload, (self.remote.address, self.remote.port))
+                self.departures[self._ssrc, sequence] = time.monotonic()
                 self.sent += 1
                 sequence, marker = (sequence + 1) % 2**16, 0
             else:
