@@ -87,11 +87,11 @@ def narrowed(offer: SessionDescription, answer: SessionDescription) -> tuple[Ses
 
 
 def beside(view: SessionDescription, own: SessionDescription) -> SessionDescription:
-    """A media server's ``view`` of ``own``, with the streams that it does not carry left to go between the phones."""
-    pairs = zip(view.media, own.media, strict=False)
+    """A media server's ``view`` of ``own``, with video and the like, which it does not carry, left to go between the
+    phones. Not so a second audio stream: it would go past the recording."""
     kept = [
-        theirs.with_connection(own.connection_of(theirs)) if seen.refused and not theirs.refused else seen
-        for seen, theirs in pairs
+        theirs.with_connection(own.connection_of(theirs)) if _goes_beside(seen, theirs) else seen
+        for seen, theirs in zip(view.media, own.media, strict=False)
     ]
     return view.with_media([*kept, *view.media[len(kept) :]])
 
@@ -130,6 +130,10 @@ class OwnedSession:
             origin = replace(self.origin, version=self.origin.version + 1)
         description = content.with_origin(origin)
         return OwnedSession(origin, description), description
+
+
+def _goes_beside(seen: MediaDescription, theirs: MediaDescription) -> bool:
+    return seen.refused and not theirs.refused and theirs.media != "audio"
 
 
 def _closed(media: MediaDescription) -> MediaDescription:

@@ -135,13 +135,13 @@ def test_narrowed_descriptions_without_a_common_voice_stay_and_a_stream_that_one
     assert theirs.media[0] == answer.media[0]
 
 
-def test_streams_that_a_media_server_does_not_carry_go_beside_it() -> None:
-    own = described(AUDIO.format(0), "m=video 6000 RTP/AVP 96\r\n", "m=image 0 udptl t38\r\n")
-    view = described(AUDIO.format(0), "m=video 0 RTP/AVP 96\r\n", "m=image 0 udptl t38\r\n", address="203.0.113.9")
+def test_video_that_a_media_server_does_not_carry_goes_beside_it() -> None:
+    own = described(AUDIO.format(0), "m=video 6000 RTP/AVP 96\r\n", "m=audio 7000 RTP/AVP 0\r\n")
+    view = described(AUDIO.format(0), "m=video 0 RTP/AVP 96\r\n", "m=audio 0 RTP/AVP 0\r\n", address="203.0.113.9")
     seen = beside(view, own)
     assert seen.connection == view.connection
     assert seen.media[1].printed_lines() == ["m=video 6000 RTP/AVP 96", "c=IN IP4 192.0.2.1"]
-    assert seen.media[2].refused
+    assert seen.media[2].refused, "a second voice would go past the recording"
 
 
 @pytest.mark.parametrize(
