@@ -186,6 +186,43 @@ def test_a_secure_pause_of_a_call_that_is_not_recorded_keeps_it_from_being_recor
     assert isinstance(script.tell(StartRequested(R3, "bob", OTHER_ID))[1], StartRecording)
 
 
+def test_a_second_pause_that_wants_another_mode_goes_on_in_the_first() -> None:
+    """One pause is either cut out or silent. It may become secure, and stays that."""
+    script = talking(recording=ORDER)
+    script.tell_all(pause(secure=False, mode="omit"), ChangeDone(C1))
+    assert script.tell(pause(R2, mode="mask")) == [PauseRecording(C2, "m1", "omit", True, "alice")]
+    assert script.tell(ChangeDone(C2)) == [Grant(R2)]
+    assert script.tell(pause(R3, secure=False, mode="mask")) == [PauseRecording(C3, "m1", "omit", True, "alice")]
+
+
+def test_a_resume_that_meets_the_failure_of_the_recording_ends_the_pause_if_the_media_server_took_it() -> None:
+    script = paused()
+    script.tell(ResumeRequested(R2, "bob"))
+    script.tell(RecordingBroken(RECORDING_ID, "disk-full"))
+    assert script.tell(ChangeDone(C2)) == [Grant(R2)]
+    assert (standing(script), recording(script)) == (None, ("over",))
+    assert isinstance(script.tell(StartRequested(R3, "bob", OTHER_ID))[1], StartRecording)
+
+
+def test_a_resume_that_finds_no_recording_any_more_leaves_a_pause_that_the_next_one_ends() -> None:
+    script = paused(seconds=20)
+    script.tell(ResumeRequested(R2, "bob"))
+    script.tell(RecordingBroken(RECORDING_ID, "disk-full"))
+    [denied] = script.tell(ChangeFailed(C2, "no recording"))
+    assert isinstance(denied, Deny)
+    assert standing(script), "nobody said that it is over"
+    assert script.tell(ResumeRequested(R3, "bob")) == [Grant(R3)]
+    assert standing(script) is None
+
+
+def test_a_pause_whose_recording_failed_while_it_ended_is_over_when_its_time_is_up() -> None:
+    script = paused(seconds=20)
+    script.tell(Woken(), after=20.0)
+    script.tell_all(RecordingBroken(RECORDING_ID, "disk-full"), ChangeFailed(C2, "no recording"))
+    assert script.tell(Woken(), after=5.0) == []
+    assert standing(script) is None
+
+
 def test_a_pause_outlives_the_recording_that_it_began_with() -> None:
     script = paused()
     script.tell_all(StopRequested(R2, "bob"), ChangeDone(C2))
