@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 
+from mediaserverd.audio.pauses import beep
 from tests.e2e.crowd import Conversation, converse
 from tests.kit.daemon import Daemon
 from tests.kit.judge import CORRELATION_LIMIT, judge
@@ -20,6 +22,7 @@ from tests.kit.speech import RATE, Samples
 from tests.kit.wav import read_wav
 
 EDGE_S = 0.3  # a request, a packet and a fade on each side of a pause
+BEEP = beep(RATE)
 SILENT = 20.0  # RMS of 16 bit samples; quiet speech is above 400
 
 
@@ -56,7 +59,9 @@ def heard(correlations: Sequence[float], begin_s: float, end_s: float) -> list[b
     return [each > CORRELATION_LIMIT for each in correlations[int(np.ceil(begin_s)) : int(end_s)]]
 
 
-async def test_of_a_secure_pause_with_a_hold_in_it_no_word_of_either_side_is_in_the_recording(tmp_path: Path) -> None:
+async def test_of_a_pause_no_word_is_in_the_recording_be_it_silence_with_a_hold_in_it_or_cut_out_with_a_beep(
+    tmp_path: Path,
+) -> None:
     async with conversation(tmp_path / "site") as (daemon, made, call_id):
         await asyncio.sleep(3)
         told = await daemon.command("call", "pause", call_id, "--secure", "--seconds", "30", "--by", "alice")
@@ -72,19 +77,48 @@ async def test_of_a_secure_pause_with_a_hold_in_it_no_word_of_either_side_is_in_
         assert "goes on" in await daemon.command("call", "resume", call_id)
         again_s = spoken_s(made)
         await asyncio.sleep(3.2)
+        whole_until_s = spoken_s(made)
+        await control(daemon, call_id, "pause", mode="omit")
+        cut_from_s = spoken_s(made)
+        await asyncio.sleep(2)
+        cut_until_s = spoken_s(made)
+        await control(daemon, call_id, "resume")
+        await asyncio.sleep(3.2)
         await made.caller.hang_up()
-        last_s = spoken_s(made)
         channels = await audio(daemon)
         story = " ".join((await daemon.command("diag", call_id)).split())
     assert "alice pauses the recording (secure, mask, for 30 s)" in story
     assert end_s - begin_s > 2 * EDGE_S
     for voice, channel in zip(made.voices, channels, strict=True):
-        verdict = judge(voice, channel)
+        [marked] = beeps(channel)
+        before, behind = channel[:marked], channel[marked + len(BEEP) :]
+        verdict = judge(voice, before)
         assert set(heard(verdict.correlations, 0, begin_s - 1.5)) == {True}, verdict
-        assert set(heard(verdict.correlations, again_s + EDGE_S, last_s - EDGE_S)) == {True}, verdict
+        assert set(heard(verdict.correlations, again_s + EDGE_S, whole_until_s - EDGE_S)) == {True}, verdict
         lag_s = verdict.lag_ms / 1000
         paused = channel[int((begin_s + lag_s + EDGE_S) * RATE) : int((end_s + lag_s - EDGE_S) * RATE)]
         assert np.sqrt(np.mean(paused.astype(float) ** 2)) < SILENT
+        assert len(before) / RATE - lag_s < cut_from_s + EDGE_S, "it ends with the pause"
+        verdict = judge(voice, behind)
+        assert -verdict.lag_ms / 1000 > cut_until_s - EDGE_S, "it goes on behind the pause"
+        assert verdict.faults(seconds=2) == []
+
+
+async def control(daemon: Daemon, call_id: str, action: str, **wish: Any) -> None:
+    path = f"/control/calls/{quote(call_id, safe='')}/recording/{action}"
+    (await daemon.status.post("controller", path, wish)).raise_for_status()
+
+
+def beeps(channel: Samples) -> list[int]:
+    """Where the sound that marks a cut begins, wherever it is heard."""
+    sound, wave = BEEP.astype(float), channel.astype(float)
+    products = np.correlate(wave, sound, mode="valid")
+    energy = np.concatenate(([0.0], np.cumsum(wave**2)))
+    norms = np.sqrt((energy[len(sound) :] - energy[: -len(sound)]) * np.dot(sound, sound))
+    likeness = products / np.maximum(norms, 1.0)
+    found = np.flatnonzero(likeness > 0.9)  # also some periods beside it
+    apart = np.split(found, np.flatnonzero(np.diff(found) > len(sound)) + 1) if len(found) else []
+    return [int(group[np.argmax(likeness[group])]) for group in apart]
 
 
 async def test_a_recording_on_demand_has_what_was_said_before_it_was_asked_for_and_stops_when_told(
