@@ -167,6 +167,8 @@ class Demonstration:
             known = {one["id"] for one in await api.recordings()}
             caller, called = await self._talk(retrieval)
             recording = await self._stored(api, known)
+            [segment] = (await api.recording(recording["id"]))["segments"]
+            unproven = _show_proof(segment)
             audio = await api.audio(recording["id"])
             _passed(f"downloaded by HTTPS: {len(audio)} octets, their SHA-256 is the one stated")
             await retrieval.empty_of(recording["id"])
@@ -178,7 +180,7 @@ class Demonstration:
         path.write_bytes(audio)
         offset_ms = 1000 * ((called.voice.speaks_from or 0) - (caller.voice.speaks_from or 0))
         verdict = judge_stereo(_CALLER_SAYS, _CALLED_SAYS, read_wav(audio), called_starts_ms=offset_ms)
-        faults = [*verdict.faults(seconds=int(_TALK_S) - 1), *_heard_faults(caller, called)]
+        faults = [*unproven, *verdict.faults(seconds=int(_TALK_S) - 1), *_heard_faults(caller, called)]
         _show_verdict(recording, verdict, path, faults)
         return not faults
 
@@ -248,7 +250,7 @@ class Demonstration:
 
 
 def _passed(step: str) -> None:
-    out.print(f"[green]ok[/green]  {step}", highlight=False)
+    out.print(f"[green]ok[/green]  {step}", highlight=False, soft_wrap=True)
 
 
 def _heard_faults(caller: Call, called: Call) -> list[str]:
@@ -259,6 +261,19 @@ def _heard_faults(caller: Call, called: Call) -> list[str]:
         for name, here, there in pairs
         if not there.voice.sent - 2 <= here.voice.ear.received <= there.voice.sent
     ]
+
+
+def _show_proof(segment: Json) -> list[str]:
+    """What the recorder found when it took the recording in, in its own words; what is wrong with it is returned."""
+    sentence, quality = " ".join(segment["verification_findings"] or ()), segment["quality"] or {}
+    if segment["verification"] != "verified" or not quality:
+        return [f"the recording is not verified: {sentence or segment['verification']}"]
+    _passed(f"verified: it {sentence}")
+    sides = quality["sides"]
+    counts = [f"{side['received']} of {side['expected']} packets, jitter {side['jitter_ms']:.1f} ms" for side in sides]
+    worth = "degraded" if quality["degraded"] else "not degraded"
+    _passed(f"quality: {worth}; caller {counts[0]}; called {counts[1]}; at most {quality['skew_ms']:.1f} ms apart")
+    return ["the recording is degraded"] if quality["degraded"] else []
 
 
 def _show_verdict(recording: Json, verdict: StereoVerdict, path: Path, faults: list[str]) -> None:
