@@ -13,8 +13,9 @@ from mediaserverd.controller.server import Controller
 from tests.controller.site import Site, controller_settings
 from tests.controller.test_ledger import ListeningRecorder
 from tests.controller.waiting import until
-from tests.e2e.crowd import converse
+from tests.e2e.crowd import Conversation, converse
 from tests.kit.account import Account
+from tests.kit.doors import Status
 from tests.kit.judge import judge
 from tests.kit.phone import Phone
 from tests.kit.rtpengine import Rtpengine
@@ -28,7 +29,9 @@ async def controller_with(site: Site, port: int) -> AsyncIterator[ListeningRecor
     recorder = ListeningRecorder(site, 8443, controller="ctl")
     await recorder.server.start()
     relay = {"name": "relay", "url": f"wss://localhost:{port}/", "token_file": site.token_file("ng")}
-    controller = Controller(controller_settings(site, media_servers=[relay]))
+    bob_alone = {"policies": [{"name": "record-bob", "when": {"station": "bob"}, "then": {"record": True}}]}
+    chosen = {"media_servers": [relay], "initiation": bob_alone, "audio_path": "dynamic"}
+    controller = Controller(controller_settings(site, **chosen))
     await controller.start()
     try:
         await until(lambda: not controller._not_ready())
@@ -36,6 +39,11 @@ async def controller_with(site: Site, port: int) -> AsyncIterator[ListeningRecor
     finally:
         await controller.stop()
         await recorder.server.stop()
+
+
+def unheard(made: Conversation, seconds: int) -> list[str]:
+    told = (made.caller_says, made.called.voice.ear), (made.called_says, made.caller.voice.ear)
+    return [fault for said, ear in told for fault in judge(said, ear.samples()).faults(seconds=seconds)]
 
 
 async def test_a_call_goes_through_an_rtpengine_with_holds_and_that_it_is_not_recorded_is_told_with_the_reason(
@@ -57,9 +65,35 @@ async def test_a_call_goes_through_an_rtpengine_with_holds_and_that_it_is_not_re
                 await asyncio.sleep(0.2)
         await asyncio.sleep(1.6)
         await made.caller.hang_up()
-        for said, ear in ((made.caller_says, made.called.voice.ear), (made.called_says, made.caller.voice.ear)):
-            assert judge(said, ear.samples()).faults(seconds=3) == []
+        assert unheard(made, 3) == []
         await until(lambda: [entry["event"] for entry in recorder.entries] == ["expected", "failed"])
         assert recorder.entries[1]["reason"] == "this media server cannot record: it named no file to fetch"
         assert "stop recording" in relay.output(), "it may record in a way of its own"
         assert "in 30 seconds" not in relay.output(), "its ports are free at once"
+
+
+async def test_a_direct_call_that_is_to_be_recorded_is_moved_to_an_rtpengine_and_back_without_losing_a_word(
+    site: Site, tmp_path: Path
+) -> None:
+    async with (
+        await Rtpengine.start(tmp_path / "relay", site.server_tls, 9443) as relay,
+        controller_with(site, 9443),
+        await Phone.open(Account("alice", "127.0.0.1", 5060, "secret")) as alice,
+        await Phone.open(Account("carol", "127.0.0.1", 5060, "secret")) as carol,
+    ):
+        await alice.register()
+        await carol.register()
+        made = await converse(alice, carol, "103", 6)
+        await asyncio.sleep(1.2)
+        status = Status(control_token=site.token("control"))
+        [call] = await status.calls()
+        assert call["media_server"] == ""
+        answer = await status.post("controller", f"/control/calls/{call['call_id']}/recording/start", {})
+        assert (answer.status_code, "cannot record" in answer.json()["detail"]) == (502, True), answer.text
+        assert "Creating new call" in relay.output()
+        await asyncio.sleep(3.2)
+        [call] = await status.calls()
+        assert call["media_server"] == ""
+        await status.close()
+        await made.caller.hang_up()
+        assert unheard(made, 4) == []
