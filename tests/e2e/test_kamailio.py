@@ -164,7 +164,10 @@ async def test_kamailio_calls_records_pauses_reads_statistics_and_passes_over_me
         assert re.search(
             r"url: udp:127.0.0.1:2223\s.*disabled: 1\s", await proxy.command("rtpengine.show", "all"), re.DOTALL
         )
-        await asyncio.sleep(2.2)
+        for wish in ("on", "discard"):
+            assert (await passed_over.caller.inform(("Record", wish))).status == 200
+            await asyncio.sleep(1.1)
+        assert len(await second.retrieval.recordings()) == 1, "only that of the second call"
         first.thaw()
         await passed_over.caller.hang_up()
         assert heard_faults(passed_over, 1) == []
