@@ -1,4 +1,5 @@
-"""The command line: ``mediaserverd run|init|check|reload|token|station|rules|call|keys|recording|sasf|diag|top``."""
+"""The command line: ``mediaserverd run|init|check|reload|token|station|rules|call|media-server|site|keys|recording|
+sasf|diag|top``."""
 
 from __future__ import annotations
 
@@ -13,10 +14,12 @@ from rich.table import Table
 from mediaserverd.call_commands import app as call_app
 from mediaserverd.config import ConfigError
 from mediaserverd.keys_commands import app as keys_app
+from mediaserverd.media_server_commands import app as media_server_app
 from mediaserverd.process.role import StartFault
 from mediaserverd.recording_commands import app as recording_app
 from mediaserverd.rules_commands import app as rules_app
 from mediaserverd.sasf_commands import app as sasf_app
+from mediaserverd.site_commands import app as site_app
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
 
 app = typer.Typer(
@@ -35,14 +38,16 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(recording_app, name="recording")
 app.add_typer(rules_app, name="rules")
 app.add_typer(sasf_app, name="sasf")
+app.add_typer(media_server_app, name="media-server")
+app.add_typer(site_app, name="site")
 
 
 @app.command()
 def run(
     config: ConfigOption = DEFAULT_CONFIG,
-    role: Annotated[str, typer.Option(help="controller, media or recorder; all three when not given.")] = "",
+    role: Annotated[str, typer.Option(help="controller, media or recorder [those of the configuration].")] = "",
 ) -> None:
-    """Run the daemon: all roles as supervised children, or one role in this process."""
+    """Run the daemon: the roles of this host as supervised children, or one role in this process."""
     from mediaserverd import daemon
 
     if role and role not in daemon.ROLES:
@@ -63,7 +68,8 @@ def init(
     made = write_first_config(directory, address)
     file = directory / CONFIG_NAME
     try:
-        daemon.prepare_host(load(file))
+        settings = load(file)
+        daemon.prepare_host(settings, settings.roles)
     except StartFault as fault:
         fail(str(fault))
     out.print(f"{'wrote' if made else 'kept'} {file}", markup=False)

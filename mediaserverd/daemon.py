@@ -209,8 +209,9 @@ def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
 # -- all roles as children -----------------------------------------------------------------------------------------
 
 
-def run_all(config: Config, roles: tuple[str, ...] = ROLES) -> int:
-    """Runs the roles as supervised children until told to stop. Returns the exit status."""
+def run_all(config: Config) -> int:
+    """Runs the roles of this host as supervised children until told to stop. Returns the exit status."""
+    roles = tuple(role for role in ROLES if role in config.roles)
     configure_logging("supervisor", config.log_level, console=config.log_console)
     try:
         prepare_host(config, roles)

@@ -16,21 +16,13 @@ from pydantic import BaseModel, ValidationError
 from mediaserverd.call.setup import FeatureCodes, PauseRules
 from mediaserverd.config.checks import PlacedStation, cross_faults
 from mediaserverd.config.document import ConfigError, Document, Fault, Key, read_document
-from mediaserverd.config.media_servers import controller_levels, own_level
+from mediaserverd.config.media_servers import controller_levels, ledger_link, links, own_level, retrieval_links
 from mediaserverd.config.policies import Policies, read_policies
-from mediaserverd.config.schema import (
-    ConfigFile,
-    FeatureCodesSection,
-    StationEntry,
-    StationFile,
-    in_url,
-)
+from mediaserverd.config.schema import ConfigFile, FeatureCodesSection, StationEntry, StationFile
 from mediaserverd.controller.settings import (
     ControllerSettings,
-    LedgerLink,
     Line,
     Location,
-    MediaServerLink,
     SipListeners,
     Station,
     Workgroup,
@@ -38,7 +30,7 @@ from mediaserverd.controller.settings import (
 from mediaserverd.media.settings import MediaSettings, RecordingDefaults
 from mediaserverd.policy.selection_document import Known
 from mediaserverd.protocol.sip.digest import a1
-from mediaserverd.recorder.settings import RecorderSettings, RetrievalLink
+from mediaserverd.recorder.settings import RecorderSettings
 
 Model = TypeVar("Model", bound=BaseModel)
 STATION_FILE = "stations.yaml"
@@ -55,6 +47,7 @@ class Config:
     log_level: str
     log_console: bool
     drain_timeout_s: float
+    roles: tuple[str, ...]  # that this host has
     examples: int  # of policies and rules, all of which hold
     controller: ControllerSettings
     media: MediaSettings
@@ -177,8 +170,9 @@ def _build(document: Document, entry: ConfigFile, stations: Sequence[StationEntr
         log_level=entry.log.level,
         log_console=entry.log.format == "console",
         drain_timeout_s=entry.drain_timeout_s,
+        roles=entry.roles,
         examples=policies.examples,
-        controller=_controller(entry, stations, policies, data, tls),
+        controller=_controller(document, entry, stations, policies, data, tls),
         media=_media(document, entry, data, tls),
         recorder=_recorder(entry, base, data, tls),
     )
@@ -192,7 +186,12 @@ class _TlsFiles:
 
 
 def _controller(
-    entry: ConfigFile, stations: Sequence[StationEntry], policies: Policies, data: Path, tls: _TlsFiles
+    document: Document,
+    entry: ConfigFile,
+    stations: Sequence[StationEntry],
+    policies: Policies,
+    data: Path,
+    tls: _TlsFiles,
 ) -> ControllerSettings:
     secrets = data / "secrets"
     sip = SipListeners(
@@ -206,6 +205,7 @@ def _controller(
         certificate_authority=tls.authority,
     )
     return ControllerSettings(
+        name=entry.controller.name,
         location=entry.sip.location,
         realm=entry.sip.realm,
         digest_algorithms=entry.sip.digest_algorithms,
@@ -216,19 +216,8 @@ def _controller(
         locations={name: Location(audio_path=each.audio_path) for name, each in entry.locations.items()},
         audio_path=entry.audio_path,
         workgroups=tuple(Workgroup(**group.model_dump()) for group in entry.workgroups),
-        media_servers=tuple(
-            MediaServerLink(
-                name=server.name,
-                location=server.location,
-                url=f"wss://{in_url(server.address)}:{server.ng_port}/",
-                token_file=secrets / "ng.token",
-            )
-            for server in entry.used_media_servers
-        ),
-        ledger=LedgerLink(
-            url=f"https://{in_url(entry.recorder.address)}:{entry.recorder.api_port}",
-            token_file=secrets / "ledger.token",
-        ),
+        media_servers=links(document, entry, document.file.parent, secrets),
+        ledger=ledger_link(entry, document.file.parent, secrets),
         certificate_authority=tls.authority,
         initiation=policies.initiation,
         selection=policies.selection,
@@ -289,14 +278,6 @@ def _media(document: Document, entry: ConfigFile, data: Path, tls: _TlsFiles) ->
 
 def _recorder(entry: ConfigFile, base: Path, data: Path, tls: _TlsFiles) -> RecorderSettings:
     recorder = entry.recorder
-    links = tuple(
-        RetrievalLink(
-            name=server.name,
-            url=f"https://{in_url(server.address)}:{server.retrieval_port}",
-            token_file=data / "secrets" / "retrieval.token",
-        )
-        for server in entry.used_media_servers
-    )
     return RecorderSettings(
         database_url=recorder.database_url or f"sqlite:///{data / 'recorder' / 'catalogue.sqlite'}",
         store_url=recorder.store_url or f"file://{data / 'recordings'}",
@@ -308,7 +289,7 @@ def _recorder(entry: ConfigFile, base: Path, data: Path, tls: _TlsFiles) -> Reco
         ledger_token_file=data / "secrets" / "ledger.token",
         keys_directory=data / "keys",
         vault_password_file=base / recorder.vault_password_file if recorder.vault_password_file else None,
-        media_servers=links,
+        media_servers=retrieval_links(entry, base, data / "secrets"),
         compression=recorder.compression,
         workers=recorder.workers,
         missing_after_s=recorder.missing_after_s,

@@ -16,6 +16,7 @@ from mediaserverd.media.settings import RecordingFormat
 from mediaserverd.recorder.settings import Compression
 
 StationType = Literal["ip-phone", "softphone", "ata", "third-party", "mobile"]
+RoleName = Literal["media", "recorder", "controller"]
 Transport = Literal["", "udp", "tcp", "tls"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 LookBack = Annotated[float, Field(ge=0, le=MAX_LOOK_BACK_S)]
@@ -36,10 +37,6 @@ def _extension(text: str) -> str:
 def _network(text: str) -> str:
     ipaddress.ip_network(text, strict=False)
     return text
-
-
-def in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 Name = Annotated[str, AfterValidator(_name)]
@@ -139,18 +136,34 @@ class MediaSection(Parameters):
     status_port: Port = 9502
 
 
-class MediaServerEntry(Section):
-    """A media server on a host of its own, as this host's controller and recorder reach it."""
+class MediaServerEntry(LevelSection):
+    """A media server as this host's controller and recorder reach it; without an address, the one of this host.
+
+    Certificates tell who is who; tokens are for sites whose certificates are not ours.
+    """
 
     name: Name
     location: Name = "default"
-    address: str = Field(min_length=1)
+    address: str = ""
     ng_port: Port = 2223
     retrieval_port: Port = 8102
+    ng_token_file: Path | None = None
+    retrieval_token_file: Path | None = None
+
+    @property
+    def is_here(self) -> bool:
+        return self.address in ("", "127.0.0.1", "::1", "localhost")
+
+
+class ControllerSection(Section):
+    """How media servers and the recorder know this host's controller."""
+
+    name: Name = "controller"
 
 
 class RecorderSection(Section):
     address: str = Field("127.0.0.1", min_length=1)
+    ledger_token_file: Path | None = None
     database_url: str = ""
     store_url: str = ""
     vault_password_file: Path | None = None
@@ -200,6 +213,7 @@ class ConfigFile(Section):
 
     address: str = Field(min_length=1)
     data_directory: Path
+    roles: tuple[RoleName, ...] = Field(("media", "recorder", "controller"), min_length=1)
     stations: tuple[StationEntry, ...] = ()
     lines: tuple[LineEntry, ...] = ()
     workgroups: tuple[WorkgroupEntry, ...] = ()
@@ -215,8 +229,10 @@ class ConfigFile(Section):
     hang_up_on_broken_rtp_s: float = Field(0.0, ge=0, le=3600)
     discard_calls_shorter_than_s: float = Field(2.0, ge=0, le=3600)
     sip: SipSection = SipSection()
+    controller: ControllerSection = ControllerSection()
     media: MediaSection = MediaSection()
     media_servers: tuple[MediaServerEntry, ...] = ()
+    media_server_defaults: LevelSection = LevelSection()
     recorder: RecorderSection = RecorderSection()
     tls: TlsSection = TlsSection()
     log: LogSection = LogSection()
@@ -229,7 +245,6 @@ class ConfigFile(Section):
         here = MediaServerEntry(
             name=media.name,
             location=media.location,
-            address="127.0.0.1",
             ng_port=media.ng_port,
             retrieval_port=media.retrieval_port,
         )

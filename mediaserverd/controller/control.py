@@ -10,12 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.locations import Binding
-from mediaserverd.controller.media_link import LinkState
+from mediaserverd.controller.media_server_control import action, detail, listing, rows
 from mediaserverd.controller.overview import overview_of
 from mediaserverd.controller.recording_control import recording_endpoint
-from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.story import live_row, live_story
 from mediaserverd.controller.switchboard import Switchboard
 from mediaserverd.process.role import Reload, ReloadRefused
@@ -26,7 +24,6 @@ RECENT_LIMIT = 50  # ended calls in the list; any of the last thousand can be as
 
 def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) -> list[BaseRoute]:
     """For the role's StatusServer."""
-    states = switchboard.media.states
 
     async def calls(_: Request) -> Response:
         running = [live_row(live) for live in switchboard.calls.values()]
@@ -48,13 +45,10 @@ def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) 
         return JSONResponse(found)
 
     async def overview(_: Request) -> Response:
-        return JSONResponse({**overview_of(switchboard), "media_servers": [_server_row(each) for each in states()]})
+        return JSONResponse({**overview_of(switchboard), "media_servers": rows(switchboard.media)})
 
     async def registrations(_: Request) -> Response:
         return JSONResponse({"registrations": [_binding_row(each) for each in switchboard.locations.everything()]})
-
-    async def media_servers(_: Request) -> Response:
-        return JSONResponse({"media_servers": [_server_row(state) for state in states()]})
 
     paths: Iterable[tuple[str, Endpoint]] = (
         ("/control/calls", calls),
@@ -62,12 +56,15 @@ def control_routes(switchboard: Switchboard, token: str, reload: Reload | None) 
         ("/control/calls/{call_id:path}/ladder", ladder),
         ("/control/overview", overview),
         ("/control/registrations", registrations),
-        ("/control/media-servers", media_servers),
+        ("/control/media-servers", listing(switchboard.media)),
+        ("/control/media-servers/{name}", detail(switchboard.media)),
     )
+    media_server = guarded(action(switchboard.media), token)
     control = guarded(recording_endpoint(switchboard.calls.get), token)
     return [
         *(Route(path, guarded(endpoint, token)) for path, endpoint in paths),
         *([Route("/control/reload", guarded(_reload_endpoint(reload), token), methods=["POST"])] if reload else ()),
+        Route("/control/media-servers/{name}/{action}", media_server, methods=["POST"]),
         Route("/control/calls/{call_id:path}/recording/{action}", control, methods=["POST"]),
     ]
 
@@ -94,20 +91,4 @@ def _binding_row(binding: Binding) -> dict[str, Any]:
         "expires_at": binding.expires_at,
         "q": binding.q,
         "user_agent": binding.user_agent,
-    }
-
-
-def _server_row(state: LinkState) -> dict[str, Any]:
-    load = state.load
-    return {
-        "name": state.name,
-        "location": state.location,
-        "state": state.state.value,
-        "reason": state.reason,
-        "unavailable": as_candidate(state).unavailable,
-        "since": utc_text(state.since),
-        "sessions": load.sessions,
-        "max_sessions": load.max_sessions,
-        "cpu_permille": load.cpu_permille,
-        "disk_free_bytes": load.disk_free_bytes,
     }

@@ -24,7 +24,7 @@ from mediaserverd.controller import metrics
 from mediaserverd.controller.database import Database, DatabaseFault
 from mediaserverd.controller.settings import LedgerLink
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import client_context
+from mediaserverd.process.tls import ServerTls, client_context
 from mediaserverd.process.tokens import read_token
 
 log = structlog.get_logger()
@@ -50,11 +50,19 @@ def utc_text(at: datetime) -> str:
 class Ledger:
     """``start`` ends what an earlier run left open; ``append`` writes; a task of its own sends."""
 
-    def __init__(self, directory: Path, controller: str, link: LedgerLink, authority: Path) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        controller: str,
+        link: LedgerLink,
+        authority: Path,
+        certificate: ServerTls | None = None,
+    ) -> None:
         self._database = Database(directory / "ledger.sqlite3", _SCHEMA)
         self._controller = controller
         self._link = link
         self._authority = authority
+        self._certificate = certificate  # says who we are where no token does
         self._unwritten: list[dict[str, object]] = []
         self._writing = asyncio.Lock()  # one at a time: an end must not overtake a beginning that failed to be written
         self._waiting = asyncio.Event()
@@ -131,7 +139,7 @@ class Ledger:
         await self._database.close()
 
     async def _send_all(self) -> None:
-        async with _client(self._authority) as client:
+        async with _client(self._authority, self._certificate) as client:
             retry_s = FIRST_RETRY_S
             while True:
                 await self._waiting.wait()
@@ -163,12 +171,10 @@ class Ledger:
         """Why the recorder did not take the entries; empty if it did."""
         url = f"{self._link.url.rstrip('/')}/internal/ledger"
         try:
-            token = read_token(self._link.token_file)
-            response = await client.post(
-                url,
-                json={"controller": self._controller, "entries": entries},
-                headers={"Authorization": f"Bearer {token}"},
-            )
+            shown = self._link.token_file
+            headers = {"Authorization": f"Bearer {read_token(shown)}"} if shown else {}
+            body = {"controller": self._controller, "entries": entries}
+            response = await client.post(url, json=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL) as fault:
             return f"{url}: {type(fault).__name__}: {fault}"
         except StartFault as fault:
@@ -201,8 +207,8 @@ class Ledger:
             self._drained.set()
 
 
-def _client(authority: Path) -> httpx.AsyncClient:
-    return httpx.AsyncClient(verify=client_context(authority), timeout=POST_TIMEOUT_S, trust_env=False)
+def _client(authority: Path, certificate: ServerTls | None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=client_context(authority, certificate), timeout=POST_TIMEOUT_S, trust_env=False)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -1,7 +1,7 @@
-"""One connection to one media server: ng in JSON over a WebSocket with TLS and a token, kept up for ever.
+"""One connection to one media server: ng in JSON over a WebSocket with TLS, kept up for ever.
 
-A server counts as lost when its connection breaks or when it is silent for ``SILENCE_TICKS`` pings. Not responsible for
-what is asked of the server.
+A server is used once it is trusted, approved of, and has taken our name and terms. It counts as lost when its
+connection breaks or when it is silent for ``SILENCE_TICKS`` pings. Not responsible for what is asked of the server.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import random
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,9 +25,10 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from mediaserverd.controller import metrics
+from mediaserverd.controller.approvals import Approvals, fingerprint_of
 from mediaserverd.controller.settings import MediaServerLink
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import client_context
+from mediaserverd.process.tls import ServerTls, client_context
 from mediaserverd.process.tokens import read_token
 
 log = structlog.get_logger()
@@ -42,13 +43,14 @@ LAST_RETRY_S = 2.0  # a media server that is back carries calls again within thi
 WAITING_LIMIT = 10_000  # requests without an answer on one connection
 MESSAGE_LIMIT = 1 << 20  # bytes; SDP is a few KB, `list` with 10,000 calls is 400 KB
 LIST_LIMIT = 10_000  # calls asked for at a reconnect
+TERMS_RETRY_S = 2.0  # after the server refused our name or terms: a namesake may leave, an address may appear
 
 
 class MediaState(enum.StrEnum):
     NOT_CONNECTED = "not-connected"
     AUTHENTICATION_FAILURE = "authentication-failure"
     CONNECTION_FAILURE = "connection-failure"
-    WAITING = "waiting"  # connected; has not said yet what it can take
+    WAITING = "waiting"  # connected; not approved of, or has not said yet what it can take
     ACTIVE = "active"
     DRAINING = "draining"
     DEACTIVATED = "deactivated"  # drained, and nothing runs on it any more
@@ -64,9 +66,13 @@ class MediaLoad:
 
     sessions: int = 0
     max_sessions: int = 0
+    own_sessions: int = 0  # of this controller
+    controllers: Mapping[str, int] = field(default_factory=dict)
     cpu_permille: int = 0
     draining: bool = False
     disk_free_bytes: int = 0
+    refuses_sessions: str = ""  # why it would take no new call now
+    refuses_recordings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,16 @@ class LinkState:
     reason: str
     since: datetime
     load: MediaLoad = field(default_factory=MediaLoad)
+
+
+@dataclass(frozen=True, slots=True)
+class Ourselves:
+    """Who this controller is to media servers. ``instance`` outlives restarts: a namesake has another."""
+
+    name: str
+    instance: str
+    authority: Path
+    certificate: ServerTls | None = None
 
 
 class MediaServerEvents(Protocol):
@@ -91,21 +107,45 @@ class MediaServerEvents(Protocol):
 class MediaLink:
     """``start`` it once; it connects, reconnects and tells until ``stop``."""
 
-    def __init__(self, settings: MediaServerLink, authority: Path, events: MediaServerEvents) -> None:
+    def __init__(
+        self, settings: MediaServerLink, ourselves: Ourselves, approvals: Approvals, events: MediaServerEvents
+    ) -> None:
         self.settings = settings
-        self._authority = authority
+        self.fingerprint = ""  # of the certificate that it shows
+        self.effective: Sequence[Mapping[str, Any]] = ()  # what it says that holds for our calls
+        self._ourselves = ourselves
+        self._approvals = approvals
         self._events = events
         self._state = LinkState(
             settings.name, settings.location, MediaState.NOT_CONNECTED, "not tried yet", datetime.now(UTC)
         )
         self._connection: ClientConnection | None = None
+        self._admitted = False  # it is approved of, and knows us
+        self._terms_refused = ""  # new terms, while the former ones hold
+        self._nudge = asyncio.Event()  # something changed that it was waiting for
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._cookies = (f"{secrets.token_hex(4)}_{number}" for number in itertools.count(1))
         self._heard = 0  # messages from the server, ever
         self._task: asyncio.Task[None] | None = None
+        self._configuring: asyncio.Task[None] | None = None
 
     def state(self) -> LinkState:
         return self._state
+
+    @property
+    def approved(self) -> bool:
+        return self.settings.trusted or self._approvals.approved(self.settings.name, self.fingerprint)
+
+    def look_again(self) -> None:
+        """An administrator has approved of it, or mended something."""
+        self._nudge.set()
+
+    def reconfigure(self, settings: MediaServerLink) -> None:
+        """Other terms, on the same connection."""
+        self.settings = settings
+        self._nudge.set()
+        if self._admitted:
+            self._configuring = asyncio.create_task(self._tell_new_terms())
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._keep_connected(), name=f"media-{self.settings.name}")
@@ -153,6 +193,9 @@ class MediaLink:
             self._become(*_why_not_connected(self.settings, fault))
             return False
         self._connection = connection
+        tls = connection.transport.get_extra_info("ssl_object")
+        self.fingerprint = fingerprint_of(tls.getpeercert(binary_form=True) if tls else None)
+        self._admitted, self._terms_refused = False, ""
         self._become(MediaState.WAITING, "connected, not asked yet")
         pinger = asyncio.create_task(self._ping_until_silent())
         reader = asyncio.create_task(self._read(connection))
@@ -168,7 +211,7 @@ class MediaLink:
 
     def _lose(self, reason: str) -> bool:
         was_usable = self._state.state is not MediaState.WAITING
-        self._connection = None
+        self._connection, self._admitted = None, False
         self._become(MediaState.CONNECTION_FAILURE, reason)
         self._fail_waiting(reason)
         if was_usable:
@@ -176,12 +219,14 @@ class MediaLink:
         return was_usable
 
     async def _connect(self) -> ClientConnection:
-        token = read_token(self.settings.token_file)
+        us, token_file = self._ourselves, self.settings.token_file
+        headers = {"Authorization": f"Bearer {read_token(token_file)}"} if token_file else {}
+        is_secure = self.settings.url.startswith("wss:")
         return await connect(
             self.settings.url,
-            ssl=client_context(self._authority) if self.settings.url.startswith("wss:") else None,
+            ssl=client_context(us.authority, us.certificate) if is_secure else None,
             subprotocols=[SUBPROTOCOL],
-            additional_headers={"Authorization": f"Bearer {token}"},
+            additional_headers=headers,
             compression=None,
             proxy=None,
             open_timeout=CONNECT_TIMEOUT_S,
@@ -226,13 +271,52 @@ class MediaLink:
         return f"silent for {SILENCE_TICKS * PING_INTERVAL_S:g} s"
 
     async def _first_words(self) -> None:
-        """Ends what is left on the server of calls that are gone, so that no orphan keeps recording."""
+        """Until it may be used; then its calls that are gone here are ended, so that no orphan keeps recording."""
         with contextlib.suppress(MediaFault):
+            while reason := self._why_not_approved() or await self._why_no_terms():
+                self._become(MediaState.WAITING, reason)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._nudge.wait(), TERMS_RETRY_S)
+                self._nudge.clear()
+            self._admitted = True
             reply = await self.request({"command": "list", "limit": LIST_LIMIT}, timeout_s=CONNECT_TIMEOUT_S)
             for call_id in reply.get("calls", ()):
                 if self._events.owns_media_call(self.settings.name, str(call_id)) is False:
                     log.warning("orphan_media_ended", media_server=self.settings.name, call_id=call_id)
                     await self.request({"command": "delete", "call-id": call_id}, timeout_s=CONNECT_TIMEOUT_S)
+
+    def _why_not_approved(self) -> str:
+        if self.approved:
+            return ""
+        name, former = self.settings.name, self._approvals.former(self.settings.name)
+        how = f"its certificate has the fingerprint {self.fingerprint or 'of none'}"
+        if former:
+            how += f", and {former} was approved of"
+        return f"not approved: {how}; `mediaserverd media-server approve {name}` approves of it"
+
+    async def _why_no_terms(self) -> str:
+        """Tells who we are and what we want. An rtpengine knows nothing of that, and is used all the same."""
+        wish, us = self.settings, self._ourselves
+        who = {"command": "configure", "controller": us.name, "instance": us.instance}
+        terms = {"parameters": wish.parameters, "properties": wish.properties, "origins": wish.origins}
+        try:
+            reply = await self.request({**who, **terms}, timeout_s=CONNECT_TIMEOUT_S)
+        except MediaFault as fault:
+            return str(fault)
+        if reply.get("result") != "ok" and reply.get("error-reason") != "Unrecognized command":
+            return f"it refuses our terms: {reply.get('error-reason') or reply.get('result')}"
+        effective = reply.get("effective", ())
+        self.effective = effective if isinstance(effective, list) else ()
+        return ""
+
+    async def _tell_new_terms(self) -> None:
+        self._terms_refused = await self._why_no_terms()
+        if self._terms_refused:
+            log.error("media_server_terms_refused", media_server=self.settings.name, reason=self._terms_refused)
+
+    async def ask_load(self) -> None:
+        """Know now, and not at the next tick, how it stands."""
+        await self._ping()
 
     async def _ping(self) -> None:
         with contextlib.suppress(MediaFault):
@@ -241,7 +325,9 @@ class MediaLink:
 
     def _note_load(self, reply: Mapping[str, Any]) -> None:
         load = _load(reply.get("load"))
-        state, reason = MediaState.ACTIVE, "takes sessions"
+        if not self._admitted:
+            return
+        state, reason = MediaState.ACTIVE, self._terms_refused or "takes sessions"
         if load.draining:
             state, reason = MediaState.DRAINING, f"{load.sessions} sessions still run"
             if not load.sessions:
@@ -269,8 +355,10 @@ def _why_not_connected(settings: MediaServerLink, fault: Exception) -> tuple[Med
         case websockets.InvalidStatus() if fault.response.status_code in (401, 403):
             return (
                 MediaState.AUTHENTICATION_FAILURE,
-                f"{settings.url} refuses the token in {settings.token_file} ({fault.response.status_code})",
+                f"{settings.url} refuses {_what_we_showed(settings)} ({fault.response.status_code})",
             )
+        case ssl.SSLError() if not isinstance(fault, ssl.SSLCertVerificationError) and "ALERT" in str(fault.reason):
+            return MediaState.AUTHENTICATION_FAILURE, f"{settings.url} refuses our certificate: {fault.reason}"
         case ssl.SSLCertVerificationError():
             return MediaState.AUTHENTICATION_FAILURE, f"{settings.url}: certificate: {fault.verify_message}"
         case TimeoutError():
@@ -281,16 +369,31 @@ def _why_not_connected(settings: MediaServerLink, fault: Exception) -> tuple[Med
             return MediaState.CONNECTION_FAILURE, f"{settings.url}: {fault}"
 
 
+def _what_we_showed(settings: MediaServerLink) -> str:
+    if settings.token_file is None:
+        return "our certificate: it is no controller's of that site, and no ng_token_file is given"
+    return f"the token in {settings.token_file}"
+
+
 def _load(given: object) -> MediaLoad:
     if not isinstance(given, Mapping):
         return MediaLoad()
     return MediaLoad(
         sessions=_count(given, "sessions"),
         max_sessions=_count(given, "max-sessions"),
+        own_sessions=_count(given, "own-sessions"),
+        controllers=_counts(given.get("controllers")),
         cpu_permille=_count(given, "cpu-permille"),
         draining=bool(given.get("draining")),
         disk_free_bytes=_count(given, "disk-free-bytes"),
+        refuses_sessions=str(given.get("refuses-sessions", "")),
+        refuses_recordings=str(given.get("refuses-recordings", "")),
     )
+
+
+def _counts(given: object) -> dict[str, int]:
+    found = given.items() if isinstance(given, Mapping) else ()
+    return {str(name): count for name, count in found if isinstance(count, int)}
 
 
 def _count(given: Mapping[str, object], key: str) -> int:

@@ -45,7 +45,11 @@ class Selecting:
     def choose(self, rules: SelectionRules, request: SelectionRequest, excluded: Mapping[str, str] = NOBODY) -> Choice:
         """``excluded``: servers that this call has had enough of, and why."""
         self._look()
-        selection = rules.select(request, self._fleet, excluded)
+        full = {state.name: state.load.refuses_recordings for state in self._seen.values()}
+        unfit = {name: why for name, why in full.items() if why}
+        selection = rules.select(request, self._fleet, {**unfit, **excluded})
+        if unfit and not selection.servers:  # a call is worth more than its recording
+            selection = rules.select(request, self._fleet, excluded)
         for name in selection.servers[:1]:
             self._promise(name)
         return Choice(datetime.now(UTC), request, selection)
@@ -77,6 +81,7 @@ def for_operation(request: SelectionRequest, operation: str) -> SelectionRequest
 def as_candidate(state: LinkState) -> MediaServer:
     """How a media server looks to selection."""
     unavailable = "" if state.state is MediaState.ACTIVE else f"{state.state}: {state.reason}"
+    unavailable = unavailable or state.load.refuses_sessions
     if not unavailable and 0 < state.load.max_sessions <= state.load.sessions:
         unavailable = f"all {state.load.max_sessions} sessions are in use"
     return MediaServer(state.name, state.location, unavailable, state.load.cpu_permille, state.load.sessions)

@@ -25,7 +25,7 @@ from mediaserverd.controller.settings import ControllerSettings
 from mediaserverd.controller.switchboard import Switchboard
 from mediaserverd.process.role import Reload, StartFault
 from mediaserverd.process.status import StatusServer
-from mediaserverd.process.tls import client_context
+from mediaserverd.process.tls import ServerTls, client_context
 from mediaserverd.process.tokens import read_token
 
 log = structlog.get_logger()
@@ -59,7 +59,10 @@ class Controller:
         settings = self.settings
         rules = Rules.of(settings)
         token = read_token(settings.control_token_file)
-        self._ledger = Ledger(settings.state_directory, settings.name, settings.ledger, settings.certificate_authority)
+        certificate = ServerTls(settings.sip.certificate, settings.sip.private_key)
+        self._ledger = Ledger(
+            settings.state_directory, settings.name, settings.ledger, settings.certificate_authority, certificate
+        )
         self._locations = Locations(settings.state_directory, time.time)
         await self._open_state()
         self._switchboard = Switchboard(rules, self._locations, self._ledger)

@@ -76,17 +76,21 @@ class Workgroup(_Frozen):
 
 
 class MediaServerLink(_Frozen):
-    """A media server that this controller may use."""
+    """A media server that this controller may use, and what it wants of it (docs/wire.md 1, ``configure``)."""
 
     name: str
     location: str = "default"
     url: str  # wss://host:port/
-    token_file: Path
+    token_file: Path | None = None  # none: our certificate says who we are
+    trusted: bool = True  # without it, an administrator approves of its certificate first
+    parameters: dict[str, Any] = {}
+    properties: dict[str, str] = {}
+    origins: dict[str, str] = {}
 
 
 class LedgerLink(_Frozen):
     url: str  # https://recorder:8443
-    token_file: Path
+    token_file: Path | None = None  # none: our certificate says who we are
 
 
 class ControllerSettings(_Frozen):

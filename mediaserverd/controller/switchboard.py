@@ -20,6 +20,7 @@ from mediaserverd.call import events as on
 from mediaserverd.call.story import CallSummary
 from mediaserverd.controller import capabilities, metrics
 from mediaserverd.controller.admission import Admission, Admitted, Declined
+from mediaserverd.controller.approvals import Approvals
 from mediaserverd.controller.archive import Archive
 from mediaserverd.controller.authentication import Authentication, Unproven
 from mediaserverd.controller.dialling import Dialling
@@ -29,7 +30,7 @@ from mediaserverd.controller.live_call import LiveCall
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.locations import Locations
 from mediaserverd.controller.media_events import media_event
-from mediaserverd.controller.media_servers import MediaServers
+from mediaserverd.controller.media_servers import MediaServers, ourselves
 from mediaserverd.controller.registrar import Registrar
 from mediaserverd.controller.resolver import Resolver
 from mediaserverd.controller.rules import Rules
@@ -67,7 +68,8 @@ class Switchboard:
         self.traces = Traces(time.time)
         self.locations = locations
         self.sockets = SipSockets(settings.sip, self)
-        self.media = MediaServers(settings.media_servers, settings.certificate_authority, self, self.traces)
+        approvals = Approvals(settings.state_directory)
+        self.media = MediaServers(settings.media_servers, ourselves(settings), approvals, self, self.traces)
         self.endpoint = Endpoint(self.sockets.addresses(), lambda: secrets.token_hex(8))
         self.authentication = Authentication(
             settings.realm, settings.stations, settings.lines, settings.digest_algorithms
@@ -113,7 +115,7 @@ class Switchboard:
         self.rules = rules
         self.authentication.reconfigure(settings.realm, settings.stations, settings.lines, settings.digest_algorithms)
         self.locations.forget_others_than(station.name for station in settings.stations)
-        await self.media.reconfigure(settings.media_servers, settings.certificate_authority)
+        await self.media.reconfigure(settings.media_servers, ourselves(settings))
 
     async def drain(self) -> None:
         self._refusing = "this controller is about to stop"

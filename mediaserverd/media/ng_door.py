@@ -26,7 +26,7 @@ from mediaserverd.media import metrics
 from mediaserverd.media.sessions import Owner
 from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import ServerTls, server_context
+from mediaserverd.process.tls import ServerTls, peer_roles, server_context
 from mediaserverd.process.tokens import bearer_token, same_token
 from mediaserverd.protocol import ng
 from mediaserverd.protocol.ng import Encoding, Message, NgError, Request, Value
@@ -181,7 +181,7 @@ class _Connection(ServerConnection):
 
 
 class WebSocketDoor:
-    """JSON for those who show the token. Several controllers may be connected."""
+    """JSON for those who show the token, or a controller's certificate of the site. Several may be connected."""
 
     def __init__(self, execute: Execute, token: str) -> None:
         self._execute = execute
@@ -242,13 +242,20 @@ class WebSocketDoor:
                 controller.tell(message)
 
     def _let_in(self, connection: ServerConnection, request: HttpRequest) -> HttpResponse | None:
-        if same_token(bearer_token(request.headers.get("Authorization")), self._token):
+        shown = bearer_token(request.headers.get("Authorization"))
+        if same_token(shown, self._token) if shown else self._is_controller(connection):
             return None
         metrics.NG_ERRORS.labels("websocket", "token").inc()
-        self._refusals.note((connection.remote_address or ("",))[0], "no token, or a wrong one")
+        self._refusals.note(
+            (connection.remote_address or ("",))[0], "neither a right token nor a controller's certificate"
+        )
         response = connection.respond(http.HTTPStatus.UNAUTHORIZED, "A bearer token is needed.\n")
         response.headers["WWW-Authenticate"] = 'Bearer realm="ng"'
         return response
+
+    @staticmethod
+    def _is_controller(connection: ServerConnection) -> bool:
+        return "controller" in peer_roles(connection.transport.get_extra_info("peercert"))
 
     async def _serve(self, connection: ServerConnection) -> None:
         controller = _Controller(connection)

@@ -1,7 +1,7 @@
 """Finished recordings over HTTPS: listed, fetched with ranges and digest, deleted. As docs/wire.md section 2.
 
 Not responsible for files (``recordings``), nor for TLS and sockets (``process.http``). Nothing here is shown to anyone
-without the token or a client certificate of the site; and a name that is no recording's name never reaches the disk.
+without the token or a recorder's certificate of the site, and a name that is no recording's never reaches the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mediaserverd.media import metrics, report
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
 from mediaserverd.process.complaints import Complaints
-from mediaserverd.process.http import client_certificate_name
+from mediaserverd.process.http import client_certificate_roles
 from mediaserverd.process.tokens import bearer_token, same_token
 
 RETRY_AFTER_S: Final = 2  # sealing takes less for all but very long calls
@@ -68,9 +68,10 @@ class _Door:
         await inside(scope, receive, counting_send)  # type: ignore[arg-type]  # starlette's Message is a MutableMapping
 
     def _knows(self, request: Request) -> bool:
-        if client_certificate_name(request.scope) is not None:
-            return True
-        return same_token(bearer_token(request.headers.get("authorization")), self._token)
+        shown = bearer_token(request.headers.get("authorization"))
+        if not shown:
+            return "recorder" in client_certificate_roles(request.scope)
+        return same_token(shown, self._token)
 
     def _stranger(self, scope: Scope) -> ASGIApp:
         metrics.RETRIEVAL_REFUSED.labels("token").inc()

@@ -146,9 +146,8 @@ class MediaServer:
     async def _open_doors(self) -> None:
         settings = self.settings
         self._web_socket = WebSocketDoor(self._commands.execute, ensure_token(settings.ng_token_file))
-        await self._web_socket.open(
-            settings.ng_address, settings.ng_port, ServerTls(settings.certificate, settings.private_key)
-        )
+        tls = ServerTls(settings.certificate, settings.private_key, settings.certificate_authority)
+        await self._web_socket.open(settings.ng_address, settings.ng_port, tls)
         self._stack.push_async_callback(self._web_socket.close)
         self.ng_port = self._web_socket.port
         udp = UdpDoor(self._commands.execute)

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import ServerTls, server_context
+from mediaserverd.process.tls import ServerTls, peer_roles, server_context
 
 BACKLOG = 512
 CONNECTION_LIMIT = 1000  # at once; above it uvicorn answers 503, so a flood cannot take all descriptors
@@ -34,11 +34,11 @@ faulty_connections = Counter(
 _complaints = Complaints("http_connection_closed")
 _QUIET = logging.getLogger("mediaserverd.http")  # uvicorn's own warnings come once per request
 _QUIET.setLevel(logging.ERROR)
-_PEER_NAME = "client_certificate_name"
+_PEER_ROLES = "client_certificate_roles"
 
 
 class _Protocol(H11Protocol):
-    """What uvicorn's lacks: who the TLS peer is, through the scope's state; and an end to peers that hold a connection
+    """What uvicorn's lacks: what the TLS peer is, through the scope's state; and an end to peers that hold a connection
     for nothing, each counted, and told once per source."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self.app_state = {**self.app_state, _PEER_NAME: _common_name(transport.get_extra_info("peercert"))}
+        self.app_state = {**self.app_state, _PEER_ROLES: peer_roles(transport.get_extra_info("peercert"))}
         if self._is_one_too_many():
             self._blame("source-limit", f"more than {SOURCE_LIMIT} connections from one address")
             transport.close()
@@ -103,18 +103,10 @@ class _Protocol(H11Protocol):
         return self.client[0] if self.client else ""
 
 
-def _common_name(certificate: dict[str, Any] | None) -> str | None:
-    for relative_name in (certificate or {}).get("subject", ()):
-        for kind, value in relative_name:
-            if kind == "commonName":
-                return str(value)
-    return None
-
-
-def client_certificate_name(scope: Scope) -> str | None:
-    """The common name of the verified client certificate of a request; None when there was none."""
-    name = scope.get("state", {}).get(_PEER_NAME)
-    return name if isinstance(name, str) else None
+def client_certificate_roles(scope: Scope) -> frozenset[str]:
+    """What the verified client certificate of a request says that its host is; empty when there was none."""
+    roles = scope.get("state", {}).get(_PEER_ROLES)
+    return roles if isinstance(roles, frozenset) else frozenset()
 
 
 class _Server(uvicorn.Server):

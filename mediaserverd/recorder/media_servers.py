@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
-from mediaserverd.process.tls import client_context
 from mediaserverd.process.tokens import read_token
 from mediaserverd.recorder.retrieval import RetrievalClient
 from mediaserverd.recorder.settings import RetrievalLink
@@ -65,13 +64,12 @@ class MediaServers:
     def unusable(self) -> frozenset[str]:
         return frozenset(server.name for server in self if server.fault)
 
-    def prepare(self, links: Sequence[RetrievalLink], authority: Path) -> Callable[[], list[RetrievalClient]]:
+    def prepare(self, links: Sequence[RetrievalLink], trust: ssl.SSLContext) -> Callable[[], list[RetrievalClient]]:
         """Verifies the configuration of media servers; the function returned puts it to use. Raises StartFault.
 
         That function returns the clients that are no longer used, for closing once their transfers have ended.
         """
-        context = client_context(authority)
-        clients = [RetrievalClient(link.name, link.url, read_token(link.token_file), context) for link in links]
+        clients = [RetrievalClient(link.name, link.url, _token(link), trust) for link in links]
 
         def swap() -> list[RetrievalClient]:
             former = [server.client for server in self]
@@ -83,3 +81,7 @@ class MediaServers:
     async def close(self) -> None:
         for server in self:
             await server.client.close()
+
+
+def _token(link: RetrievalLink) -> str:
+    return read_token(link.token_file) if link.token_file else ""

@@ -76,7 +76,7 @@ class RetrievalClient:
         # trust_env: proxies of the environment have no business between recorder and media server.
         self._http = httpx.AsyncClient(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity", **({"Authorization": f"Bearer {token}"} if token else {})},
             verify=context,
             timeout=timeout,
             limits=limits,
@@ -240,7 +240,8 @@ def _check(response: httpx.Response, url: str) -> None:
     told = f"{url} answered {status} {response.reason_phrase}"
     match status:
         case httpx.codes.UNAUTHORIZED | httpx.codes.FORBIDDEN:
-            raise RetrievalFault(FaultKind.REFUSED, f"{told}: it does not take this recorder's token")
+            shown = "token" if "Authorization" in response.request.headers else "certificate"
+            raise RetrievalFault(FaultKind.REFUSED, f"{told}: it does not take this recorder's {shown}")
         case httpx.codes.NOT_FOUND | httpx.codes.GONE:
             raise RetrievalFault(FaultKind.ABSENT, told)
         case httpx.codes.CONFLICT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from mediaserverd.audio.workshop import Workshop
 from mediaserverd.process.http import HttpServer
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
-from mediaserverd.process.tls import ServerTls
+from mediaserverd.process.tls import ServerTls, client_context
 from mediaserverd.process.tokens import read_token
 from mediaserverd.recorder.api.access import Access
 from mediaserverd.recorder.api.app import make_app
@@ -70,7 +71,7 @@ class Recorder:
 
     async def start(self) -> None:
         settings = self.settings
-        swap = self.media_servers.prepare(settings.media_servers, settings.certificate_authority)
+        swap = self.media_servers.prepare(settings.media_servers, _trust(settings))
         ledger_token = read_token(settings.ledger_token_file)
         vault = await asyncio.to_thread(_open_vault, settings)
         store = Store(settings.store_url)
@@ -92,7 +93,7 @@ class Recorder:
 
     async def reload(self, settings: RecorderSettings) -> list[str]:
         running = self._parts()
-        swap = self.media_servers.prepare(settings.media_servers, settings.certificate_authority)
+        swap = self.media_servers.prepare(settings.media_servers, _trust(settings))
         ledger_token = read_token(settings.ledger_token_file)
         self._close_later(swap())
         running.access.ledger_token = ledger_token
@@ -178,7 +179,7 @@ class _Running:
         )
         ledger = LedgerDoor(database, self._ledger_came)
         app = make_app(recordings, AudioRoutes(database, self.playback, self.access), ledger, self.access)
-        tls = ServerTls(settings.certificate, settings.private_key)
+        tls = ServerTls(settings.certificate, settings.private_key, settings.certificate_authority)
         self.http = HttpServer(app, settings.api_address, settings.api_port, tls)
         self.status = StatusServer(settings.status_address, settings.status_port, self.readiness)
         self._collector = CatalogueCollector(lambda: self.housekeeping.tally, media_servers, self._store_fault)
@@ -233,6 +234,11 @@ class _Running:
         self.playback.forget()
         self.housekeeping.poll_soon()
         self.housekeeping.changed()
+
+
+def _trust(settings: RecorderSettings) -> ssl.SSLContext:
+    """Of media servers, and what we show them."""
+    return client_context(settings.certificate_authority, ServerTls(settings.certificate, settings.private_key))
 
 
 def _open_vault(settings: RecorderSettings) -> Vault:

@@ -19,7 +19,7 @@ class RetrievalLink(BaseModel):
 
     name: str
     url: str  # https://host:8102
-    token_file: Path
+    token_file: Path | None = None  # none: our certificate says who we are
 
 
 class RecorderSettings(BaseModel):

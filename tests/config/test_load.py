@@ -222,3 +222,38 @@ def test_feature_codes_that_cannot_be_told_apart_are_refused_and_others_reach_th
     assert load_config(file).controller.feature_codes == FeatureCodes("*1", "#9", "")
     file.write_text(f"{base}feature_codes: {{enabled: false}}\n")
     assert load_config(file).controller.feature_codes == FeatureCodes()
+
+
+def test_a_controller_says_what_it_wants_of_all_media_servers_and_of_one(tmp_path: Path) -> None:
+    text = """\
+address: 10.0.0.1
+data_directory: data
+controller: {name: berlin}
+recorder: {address: 10.0.0.9}
+media_server_defaults:
+  parameters: {dscp: 34, session_limit: 100}
+  properties: {owner: us}
+media_servers:
+  - {name: here}
+  - name: m2
+    address: 10.0.0.2
+    parameters:
+      session_limit: 50
+    ng_token_file: m2.token
+"""
+    config = load_config(_write(tmp_path, text))
+    file, secrets = tmp_path / "config.yaml", tmp_path / "data" / "secrets"
+    here, m2 = config.controller.media_servers
+    assert (config.controller.name, here.trusted, m2.trusted) == ("berlin", True, False)
+    assert (here.url, m2.url) == ("wss://127.0.0.1:2223/", "wss://10.0.0.2:2223/")
+    assert (here.token_file, m2.token_file) == (secrets / "ng.token", tmp_path / "m2.token")
+    assert m2.parameters == {"dscp": 34, "session_limit": 50}
+    assert m2.origins == {
+        "dscp": f"controller, all media servers, {file}:6",
+        "owner": f"controller, all media servers, {file}:7",
+        "session_limit": f"controller, media server m2, {file}:13",
+    }
+    assert [link.token_file for link in config.recorder.media_servers] == [secrets / "retrieval.token", None]
+    assert config.controller.ledger.token_file is None, "our certificate says who we are"
+    wrong = text.replace("dscp: 34", "dscp: 99").replace("session_limit: 50", "sesion_limit: 50")
+    assert [fault.partition(": ")[0] for fault in _faults(tmp_path, wrong)] == ["config.yaml:13", "config.yaml:6"]

@@ -13,9 +13,12 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from mediaserverd.controller.media_link import MediaFault, MediaState
+from mediaserverd.controller.approvals import Approvals
+from mediaserverd.controller.media_link import MediaFault, MediaState, Ourselves
 from mediaserverd.controller.media_servers import MediaServers
+from mediaserverd.controller.selecting import as_candidate
 from mediaserverd.controller.settings import MediaServerLink
+from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import server_context
 from tests.controller.site import Site, make_site
 from tests.controller.waiting import until
@@ -32,6 +35,8 @@ class NgPeer:
         self.draining = False
         self.sessions = 0
         self.calls: list[str] = []
+        self.configured: list[dict[str, Any]] = []
+        self.terms: dict[str, Any] = {"result": "error", "error-reason": "Unrecognized command"}  # as an rtpengine says
         self.deleted: list[str] = []
         self.connections: set[ServerConnection] = set()
         self.port = 0
@@ -50,6 +55,9 @@ class NgPeer:
             case "ping":
                 load = {"sessions": self.sessions, "max-sessions": 10, "draining": self.draining, "cpu-permille": 7}
                 return {"result": "pong", "load": load}
+            case "configure":
+                self.configured.append(command)
+                return self.terms
             case "list":
                 return {"result": "ok", "calls": self.calls}
             case "delete":
@@ -93,9 +101,14 @@ async def listening(peer: NgPeer, site: Site) -> AsyncIterator[None]:
         yield
 
 
-def _servers(site: Site, port: int, heard: Heard) -> MediaServers:
-    link = MediaServerLink(name="m1", url=f"wss://localhost:{port}/", token_file=site.token_file("ng"))
-    return MediaServers([link], site.authority, heard)
+def _servers(site: Site, port: int, heard: Heard, **given: Any) -> MediaServers:
+    link = _link(site, port, **given)
+    return MediaServers([link], Ourselves("ctl", "one", site.authority), Approvals(site.directory), heard)
+
+
+def _link(site: Site, port: int, **given: Any) -> MediaServerLink:
+    values = {"name": "m1", "url": f"wss://localhost:{port}/", "token_file": site.token_file("ng")}
+    return MediaServerLink.model_validate({**values, **given})
 
 
 async def test_a_server_is_active_once_it_has_told_its_load(site: Site) -> None:
@@ -198,3 +211,79 @@ async def test_a_notification_reaches_the_owner(site: Site) -> None:
         await until(lambda: bool(heard.notifications))
         assert heard.notifications == [{"notification": "media-timeout", "call-id": "c"}]
         await servers.stop()
+
+
+async def test_a_new_server_waits_until_its_certificate_is_approved_and_a_changed_one_waits_again(
+    site: Site, tmp_path: Path
+) -> None:
+    peer, heard = NgPeer(site), Heard()
+    async with listening(peer, site):
+        servers = _servers(site, peer.port, heard, trusted=False)
+        servers.start()
+        link = servers.find("m1")
+        assert link is not None
+        await until(lambda: "not approved" in link.state().reason)
+        assert link.state().state is MediaState.WAITING
+        assert link.fingerprint in link.state().reason
+        assert peer.configured == [], "a stranger is told nothing of us"
+        assert as_candidate(link.state()).unavailable.startswith("waiting: not approved")
+        servers.approve(link)
+        await until(lambda: link.state().state is MediaState.ACTIVE)
+        await servers.stop()
+        again = _servers(site, peer.port, heard, trusted=False)
+        again.start()
+        await until(lambda: again.states()[0].state is MediaState.ACTIVE)
+        await again.stop()
+    (site.directory / "tls" / "server.pem").unlink()
+    make_site(site.directory)
+    async with listening(peer, site):
+        changed = _servers(site, peer.port, heard, trusted=False)
+        changed.start()
+        await until(lambda: "was approved of" in changed.states()[0].reason)
+        assert changed.states()[0].state is MediaState.WAITING
+        await changed.stop()
+
+
+async def test_terms_are_told_first_and_again_when_they_change_on_the_same_connection(site: Site) -> None:
+    peer, heard = NgPeer(site), Heard()
+    peer.terms = {"result": "ok", "effective": [{"name": "dscp", "value": 34, "origin": "here"}]}
+    async with listening(peer, site):
+        servers = _servers(site, peer.port, heard, parameters={"dscp": 34})
+        servers.start()
+        await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
+        link = servers.find("m1")
+        assert link is not None
+        assert [each["value"] for each in link.effective] == [34]
+        us = Ourselves("ctl", "one", site.authority)
+        await servers.reconfigure([_link(site, peer.port, parameters={"dscp": 0})], us)
+        await until(lambda: len(peer.configured) == 2)
+        assert [each["parameters"] for each in peer.configured] == [{"dscp": 34}, {"dscp": 0}]
+        assert (peer.configured[0]["controller"], peer.configured[0]["instance"]) == ("ctl", "one")
+        peer.terms = {"result": "error", "error-reason": "parameters.dscp: too much"}
+        await servers.reconfigure([_link(site, peer.port, parameters={"dscp": 63})], us)
+        await until(lambda: "too much" in servers.states()[0].reason)
+        assert servers.states()[0].state is MediaState.ACTIVE, "the former terms hold"
+        assert heard.lost == []
+        await servers.stop()
+
+
+async def test_a_server_that_refuses_our_terms_waits_with_its_reason_and_is_used_once_it_takes_them(site: Site) -> None:
+    peer = NgPeer(site)
+    peer.terms = {"result": "error", "error-reason": "another controller is called ctl"}
+    async with listening(peer, site):
+        servers = _servers(site, peer.port, Heard())
+        servers.start()
+        await until(lambda: "another controller is called ctl" in servers.states()[0].reason)
+        assert servers.states()[0].state is MediaState.WAITING
+        peer.terms = {"result": "ok"}
+        await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
+        await servers.stop()
+
+
+async def test_approvals_that_cannot_be_read_stop_the_start_with_a_sentence(tmp_path: Path) -> None:
+    Approvals(tmp_path).approve("m1", "SHA256:00")
+    assert Approvals(tmp_path).approved("m1", "SHA256:00")
+    assert not Approvals(tmp_path).approved("m1", "")
+    (tmp_path / "approved-media-servers.json").write_text("[1]")
+    with pytest.raises(StartFault, match="approve them again"):
+        Approvals(tmp_path)

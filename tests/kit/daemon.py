@@ -136,9 +136,12 @@ class Daemon:
                 raise self._child.failure(f"is not ready after {timeout_s} s ({missing})")
             await asyncio.sleep(0.1)
 
+    def control_door(self) -> Status:
+        return Status(self._status_ports, control_token=self.secret("control"))
+
     async def open_doors(self, scopes: Sequence[str] = _SCOPES) -> None:
         await self.status.close()
-        self.status = Status(self._status_ports, control_token=self.secret("control"))
+        self.status = self.control_door()
         if "media" in self.roles:
             self.retrieval = Retrieval(f"https://{self.address}:8102", self.authority, self.secret("retrieval"))
         if "recorder" in self.roles:

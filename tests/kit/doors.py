@@ -126,6 +126,13 @@ class Status:
     async def post(self, role: str, path: str, body: Json | None = None) -> httpx.Response:
         return await self._http.post(f"http://127.0.0.1:{self._ports[role]}{path}", json=body or {}, timeout=10)
 
+    async def taken(self, role: str, path: str) -> bool:
+        """Whether a wish was carried out; not, while nobody is there."""
+        try:
+            return (await self.post(role, path)).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     async def missing(self, role: str) -> str:
         """Why the role is not ready; empty when it is."""
         try:

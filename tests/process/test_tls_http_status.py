@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mediaserverd.process import http
-from mediaserverd.process.http import HttpServer, client_certificate_name
+from mediaserverd.process.http import HttpServer, client_certificate_roles
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
 from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates, server_context
@@ -26,7 +26,7 @@ from mediaserverd.process.tokens import bearer_token, ensure_token, read_token, 
 
 
 async def _who(request: Request) -> PlainTextResponse:
-    return PlainTextResponse(client_certificate_name(request.scope) or "nobody")
+    return PlainTextResponse(" ".join(sorted(client_certificate_roles(request.scope))) or "nobody")
 
 
 @pytest.fixture
@@ -49,11 +49,11 @@ async def test_a_client_that_trusts_the_authority_is_served_over_tls(server: Htt
         assert (await client.get(f"https://127.0.0.1:{server.port}/")).text == "nobody"
 
 
-async def test_a_client_certificate_is_verified_and_named(server: HttpServer, site: Path) -> None:
+async def test_a_client_certificate_is_verified_and_says_what_its_host_is(server: HttpServer, site: Path) -> None:
     context = client_context(site / "ca.pem")
     context.load_cert_chain(site / "server.pem", site / "server.key")
     async with httpx.AsyncClient(verify=context) as client:
-        assert (await client.get(f"https://127.0.0.1:{server.port}/")).text == "localhost"
+        assert (await client.get(f"https://127.0.0.1:{server.port}/")).text == "controller media recorder"
 
 
 async def test_a_client_certificate_of_a_stranger_is_refused(server: HttpServer, site: Path, tmp_path: Path) -> None:

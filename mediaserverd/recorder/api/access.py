@@ -10,6 +10,7 @@ import structlog
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
+from mediaserverd.process.http import client_certificate_roles
 from mediaserverd.process.tokens import bearer_token, same_token
 from mediaserverd.recorder import metrics
 from mediaserverd.recorder.api.problems import Problem
@@ -24,6 +25,15 @@ TOKEN_LENGTH_LIMIT = 512
 _BEARER = HTTPBearer(auto_error=False, description="A token made by `mediaserverd token create`.")
 
 Authorisation = Callable[..., Awaitable[Token]]
+
+
+def _ledger() -> Token:
+    return Token("ledger", "controller", (Scope.LEDGER,), datetime.now(UTC), None)
+
+
+def _by_certificate(request: Request) -> Token | None:
+    """A controller of the site on another host shows its certificate instead of a token."""
+    return _ledger() if "controller" in client_certificate_roles(request.scope) else None
 
 
 class Access:
@@ -45,7 +55,7 @@ class Access:
 
     async def _authorise(self, request: Request, scope: Scope) -> Token:
         secret = bearer_token(request.headers.get("Authorization"))
-        token = await self._find(secret)
+        token = await self._find(secret) if secret else _by_certificate(request)
         if token is None:
             self._count_refusal(request, 401)
             told = "this token is not valid: unknown, revoked or expired" if secret else "a bearer token is needed"
@@ -65,10 +75,10 @@ class Access:
         return token
 
     async def _find(self, secret: str) -> Token | None:
-        if not secret or len(secret) > TOKEN_LENGTH_LIMIT:
+        if len(secret) > TOKEN_LENGTH_LIMIT:
             return None
         if same_token(secret, self.ledger_token):
-            return Token("ledger", "controller", (Scope.LEDGER,), datetime.now(UTC), None)
+            return _ledger()
         return await self._database.read(find_token, secret, datetime.now(UTC))
 
     def _count_refusal(self, request: Request, status: int) -> None:
