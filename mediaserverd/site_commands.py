@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -15,26 +16,30 @@ from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out,
 app = typer.Typer(help="More hosts for this site: invite on the first one, join on the others.", no_args_is_help=True)
 
 
+class HostRole(StrEnum):
+    MEDIA = "media"
+    CONTROLLER = "controller"
+    RECORDER = "recorder"
+
+
 @app.command()
 def invite(
     name: Annotated[str, typer.Argument(help="What that host is called, such as m2.")],
     address: Annotated[str, typer.Option(help="The address of that host, as the others reach it.")],
-    role: Annotated[
-        list[Literal["media", "controller", "recorder"]], typer.Option(help="What it is to do; repeatable.")
-    ],
+    role: Annotated[list[HostRole], typer.Option(help="What it is to do; repeatable.")],
     config: ConfigOption = DEFAULT_CONFIG,
     output: Annotated[Path | None, typer.Option(help="Where to write it [NAME.invitation].")] = None,
 ) -> None:
     """Write an invitation for another host: its certificate and the site's, sealed with the code that is shown."""
     settings = load(config)
     target = output or Path(f"{name}.invitation")
-    code = told(lambda: make_invitation(settings, name, address, role, target))
+    code = told(lambda: make_invitation(settings, name, address, [each.value for each in role], target))
     lines = [
         f"wrote {target}; copy it to {address}, and run there:",
         f"  mediaserverd site join {target.name} --code {code} --directory /etc/mediaserverd",
         "The file opens with this code alone; let them go different ways, and remove the file after.",
     ]
-    if "media" in role:
+    if HostRole.MEDIA in role:
         lines += [
             f"Then, where a controller or the recorder is to use it, add to media_servers: - {{name: {name}, address: "
             f"{address}}}, reload, and on the controller: mediaserverd media-server approve {name}",

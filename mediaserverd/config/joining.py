@@ -7,6 +7,7 @@ how an invitation is sealed (``process.invitation``).
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -17,31 +18,33 @@ from mediaserverd.process.invitation import MAX_FILE_BYTES, Invitation, new_code
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import issue, write_pair
 
+SYSTEM_CONFIG: Final = Path("/etc/mediaserverd")  # systemd's units have it so: what is there is not written by them
+SYSTEM_DATA: Final = Path("/var/lib/mediaserverd")
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 _HEAD: Final = """\
 # mediaserverd on a host that has joined a site. `mediaserverd check --config {file}` verifies it.
-address: "{address}"          # of this host, as phones and the other hosts reach it
-data_directory: .             # recordings, certificates, keys; relative to this file
+address: "{address}"  # of this host, as phones and the other hosts reach it
+data_directory: {data}  # recordings, certificates, keys; relative to this file
 roles: [{roles}]
 """
 _BODIES: Final = {
     "media": """\
 
 media:
-  name: {name}                # as controllers and the recorder call it in their media_servers
-  ng_address: "{address}"     # controllers connect here, with a certificate of the site
+  name: {name}  # as controllers and the recorder call it in their media_servers
+  ng_address: 0.0.0.0  # controllers connect here, with a certificate of the site
 """,
     "controller": """\
 
 controller: {{name: {name}}}  # as media servers and the recorder know it; no two controllers have one name
 # recorder: {{address: 192.0.2.3}}
-# media_servers:              # each is approved of once it is connected: mediaserverd media-server approve NAME
+# media_servers:  # each is approved of once it is connected: mediaserverd media-server approve NAME
 #   - {{name: m2, address: 192.0.2.2}}
 """,
     "recorder": """\
 
-# media_servers:              # that recordings are fetched from
+# media_servers:  # that recordings are fetched from
 #   - {{name: m2, address: 192.0.2.2}}
 """,
 }
@@ -82,7 +85,7 @@ def join(file: Path, code: str, directory: Path) -> tuple[Path, Invitation]:
     config_file = directory / CONFIG_NAME
     directory.mkdir(mode=0o750, parents=True, exist_ok=True)
     if not config_file.exists():
-        config_file.write_text(_first_config(config_file, invitation))
+        _write_config(config_file, invitation)
     config = load_config(config_file)
     if config.tls_directory is None:
         raise StartFault(f"{config_file} gives certificates of its own (tls:); remove that section to join the site")
@@ -97,13 +100,28 @@ def join(file: Path, code: str, directory: Path) -> tuple[Path, Invitation]:
     write_pair(*pair, invitation.certificate.encode(), invitation.private_key.encode())
     if "media" in invitation.roles:
         _keep_recipients(config.media.recipients_directory, invitation.recipients)
+    _give_to_owner(config.data_directory)
     return config_file, invitation
 
 
-def _first_config(file: Path, invitation: Invitation) -> str:
+def _write_config(file: Path, invitation: Invitation) -> None:
     parts = [_HEAD, *(_BODIES[role] for role in invitation.roles)]
     values = {"name": invitation.name, "address": invitation.address, "roles": ", ".join(invitation.roles)}
-    return "".join(part.format(file=file, **values) for part in parts)
+    data = SYSTEM_DATA if file.parent.resolve() == SYSTEM_CONFIG else "."
+    text = "".join(part.format(file=file, data=data, **values) for part in parts)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w") as stream:
+        stream.write(text)
+    if os.geteuid() == 0:
+        shutil.chown(file, group=file.parent.stat().st_gid)
+
+
+def _give_to_owner(directory: Path) -> None:
+    """What root puts there is for the user of the daemon."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid:
+        for path in (directory / "tls", directory / "keys"):
+            for each in (path, *path.rglob("*")) if path.exists() else ():
+                os.chown(each, owner.st_uid, owner.st_gid)
 
 
 def _keep_recipients(directory: Path, recipients: dict[str, str]) -> None:
