@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -20,24 +23,30 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mediaserverd.media import metrics, report
+from mediaserverd.media.recipients import Recipients
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
 from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.http import client_certificate_roles
+from mediaserverd.process.role import StartFault
 from mediaserverd.process.tokens import bearer_token, same_token
 
 RETRY_AFTER_S: Final = 2  # sealing takes less for all but very long calls
 MAX_FILE_NAME: Final = 64
+MAX_BODY_BYTES: Final = 256 << 10  # 32 public keys
 
 _Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 log = structlog.get_logger()
 
 
-def application(recordings: Recordings, token: str, server_name: str) -> ASGIApp:
+def application(
+    recordings: Recordings, token: str, server_name: str, identity: Ed25519PublicKey, recipients: Recipients
+) -> ASGIApp:
     """Everything behind one door: who is not let in learns nothing, not even which paths there are."""
-    shelf = _Shelf(recordings, server_name)
+    shelf = _Shelf(recordings, server_name, identity, recipients)
     routes = [
+        Route("/recipients", shelf.take_recipients, methods=["PUT"]),
         Route("/recordings", shelf.list, methods=["GET"]),
         Route("/recordings/{file}/report", shelf.report, methods=["GET"]),
         Route("/recordings/{file}", shelf.fetch, methods=["GET"]),
@@ -70,7 +79,7 @@ class _Door:
     def _knows(self, request: Request) -> bool:
         shown = bearer_token(request.headers.get("authorization"))
         if not shown:
-            return "recorder" in client_certificate_roles(request.scope)
+            return _is_recorder(request)
         return same_token(shown, self._token)
 
     def _stranger(self, scope: Scope) -> ASGIApp:
@@ -83,13 +92,29 @@ class _Door:
 
 
 class _Shelf:
-    def __init__(self, recordings: Recordings, server_name: str) -> None:
+    def __init__(
+        self, recordings: Recordings, server_name: str, identity: Ed25519PublicKey, recipients: Recipients
+    ) -> None:
         self._recordings = recordings
-        self._server_name = server_name
+        self._recipients = recipients
+        pem = identity.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        self._ourselves = {"server": server_name, "signing_key": pem.decode()}
 
-    async def list(self, _: Request) -> Response:
+    async def list(self, request: Request) -> Response:
         reports = [each.as_json() for each in self._recordings.reports()]
-        return JSONResponse({"server": self._server_name, "recordings": reports})
+        given = self._recipients.given if _is_recorder(request) else None
+        return JSONResponse({**self._ourselves, "recipients": given, "recordings": reports})
+
+    async def take_recipients(self, request: Request) -> Response:
+        """Who can read what is recorded here from now on. A token is not enough to say that."""
+        if not _is_recorder(request):
+            return _problem(403, "recipients are taken from a recorder that shows its certificate of the site")
+        try:
+            keys = json.loads(await _body(request))["recipients"]
+            await asyncio.to_thread(self._recipients.replace_given, [str(key).encode() for key in keys])
+        except (ValueError, KeyError, TypeError, StartFault) as fault:
+            return _problem(400, f"these recipients cannot be used: {fault}")
+        return Response(status_code=204)
 
     async def report(self, request: Request) -> Response:
         known = self._known(request)
@@ -131,6 +156,20 @@ class _Shelf:
         return self._recordings.report(file) if file else None
 
 
+def _is_recorder(request: Request) -> bool:
+    return "recorder" in client_certificate_roles(request.scope)
+
+
+async def _body(request: Request) -> bytes:
+    """Raises ValueError when it is too long."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BODY_BYTES:
+            raise ValueError(f"more than {MAX_BODY_BYTES} bytes")
+    return bytes(body)
+
+
 def _file_name(request: Request) -> str | None:
     """The name in the path if it can be one of ours. The server has decoded %2e and the like before."""
     name: str = request.path_params["file"]
@@ -166,4 +205,4 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
 
 def _method(scope: Scope) -> str:
     method: str = scope["method"]
-    return method if method in ("GET", "HEAD", "DELETE") else "other"
+    return method if method in ("GET", "HEAD", "PUT", "DELETE") else "other"

@@ -131,7 +131,9 @@ class MediaServer:
 
     async def _open_retrieval(self) -> None:
         settings = self.settings
-        app = retrieval.application(self._recordings, ensure_token(settings.retrieval_token_file), settings.name)
+        identity = ensure_identity(settings.identity_file).public_key()
+        token = ensure_token(settings.retrieval_token_file)
+        app = retrieval.application(self._recordings, token, settings.name, identity, self._recipients)
         tls = ServerTls(settings.certificate, settings.private_key, settings.certificate_authority)
         server = HttpServer(app, settings.retrieval_address, settings.retrieval_port, tls)
         await server.start()

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from mediaserverd.recorder.acquaintance import Acquaintance
 from mediaserverd.recorder.catalogue import recordings as catalogue
 from mediaserverd.recorder.catalogue import segments as life
 from mediaserverd.recorder.catalogue.database import Database
@@ -49,6 +50,7 @@ class Housekeeping:
         media_servers: MediaServers,
         fetcher: Fetcher,
         census: Census,
+        acquaintance: Acquaintance,
         poll_s: float,
     ) -> None:
         self._database = database
@@ -56,6 +58,7 @@ class Housekeeping:
         self._media_servers = media_servers
         self._fetcher = fetcher
         self._census = census
+        self._acquaintance = acquaintance
         self.poll_s = poll_s
         self._changed = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -121,7 +124,8 @@ class Housekeeping:
     async def _listing(self, server: MediaServer) -> Sequence[Report] | None:
         try:
             async with asyncio.timeout(LISTING_TIMEOUT_S):
-                reports = await server.client.listing()
+                listing = await server.client.listing()
+                await self._acquaintance.make(server, listing)  # before anything of it is judged
         except RetrievalFault as fault:
             reason = Reason.REFUSED if fault.kind is FaultKind.REFUSED else Reason.UNREACHABLE
             await self._unusable(server, reason, str(fault))
@@ -130,6 +134,7 @@ class Housekeeping:
             told = f"{server.client.url} sent no list of recordings within {LISTING_TIMEOUT_S:.0f} s"
             await self._unusable(server, Reason.UNREACHABLE, told)
             return None
+        reports = listing.reports
         if server.answered(len(reports)):
             await self._database.write(life.hurry, server.name, datetime.now(UTC))
             self._fetcher.wake()

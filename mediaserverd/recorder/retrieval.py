@@ -62,9 +62,21 @@ class Download:
     declared: str
 
 
-class _Listing(BaseModel):
+class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
     recordings: list[object]
+    signing_key: str = ""
+    recipients: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """``signing_key``: PEM, empty if it does not say. ``recipients``: ids of the keys that this recorder has given it;
+    None if it takes none."""
+
+    reports: list[Report]
+    signing_key: str
+    recipients: list[str] | None
 
 
 class RetrievalClient:
@@ -86,14 +98,20 @@ class RetrievalClient:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def listing(self) -> list[Report]:
+    async def listing(self) -> Listing:
         """Reports of every file on the server. One that cannot be understood is logged and left out."""
-        answer = await self._json("/recordings")
+        data = await self._json("/recordings")
         try:
-            entries = _Listing.model_validate_json(answer).recordings
+            answer = _Answer.model_validate_json(data)
         except ValidationError as fault:
             raise RetrievalFault(FaultKind.UNREACHABLE, f"{self.url}/recordings is not a list of reports") from fault
-        return [report for entry in entries if (report := self._report(entry)) is not None]
+        reports = [report for entry in answer.recordings if (report := self._report(entry)) is not None]
+        return Listing(reports, answer.signing_key, answer.recipients)
+
+    async def give_recipients(self, keys: list[str]) -> None:
+        """Public keys (PEM) that recordings are to be encrypted for from now on, instead of those given before."""
+        async with self._request("PUT", "/recipients", {"recipients": keys}) as response:
+            _check(response, self.url)
 
     def _report(self, entry: object) -> Report | None:
         try:
@@ -173,9 +191,9 @@ class RetrievalClient:
             return bytes(answer)
 
     @asynccontextmanager
-    async def _request(self, method: str, path: str) -> AsyncIterator[httpx.Response]:
+    async def _request(self, method: str, path: str, body: object = None) -> AsyncIterator[httpx.Response]:
         try:
-            async with self._http.stream(method, path) as response:
+            async with self._http.stream(method, path, json=body) as response:
                 yield response
         except httpx.HTTPError as fault:
             raise RetrievalFault(FaultKind.UNREACHABLE, f"{self.url}: {_why(fault)}") from fault

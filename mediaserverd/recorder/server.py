@@ -21,6 +21,7 @@ from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
 from mediaserverd.process.tls import ServerTls, client_context
 from mediaserverd.process.tokens import read_token
+from mediaserverd.recorder.acquaintance import Acquaintance
 from mediaserverd.recorder.api.access import Access
 from mediaserverd.recorder.api.app import make_app
 from mediaserverd.recorder.api.audio import AudioRoutes
@@ -159,7 +160,7 @@ class _Running:
         self.fetcher = Fetcher(database, store, media_servers, intake, incoming)
         self.census = Census(settings.missing_after_s, settings.ledger_grace_s)
         self.housekeeping = Housekeeping(
-            database, store, media_servers, self.fetcher, self.census, settings.poll_interval_s
+            database, store, media_servers, self.fetcher, self.census, Acquaintance(vault), settings.poll_interval_s
         )
         self.fetcher.on_change = self.housekeeping.changed
         self.second_look = SecondLook(

@@ -247,6 +247,10 @@ class Vault:
                 log.error("signer_refused", fault=str(fault))
         return frozenset(found)
 
+    def signer_file(self, server: str) -> Path:
+        """Where the public key of a media server lies that is believed."""
+        return self._signers / f"{server}.pem"
+
     def ensure_signer(self) -> None:
         """A key that signs what this recorder writes itself, and that is trusted here."""
         if self._path(SIGNER_NAME).exists():

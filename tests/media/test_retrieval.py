@@ -12,13 +12,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
+from mediaserverd.media.recipients import Recipients
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report, media_type_of, stem_of
 from mediaserverd.media.retrieval import application
 from mediaserverd.media.sealing import Sealer
 from mediaserverd.process.http import HttpServer
 from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates
+from mediaserverd.protocol.sasf.keys import key_id
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
 from tests.media.spools import RECIPIENT, RunningFile, identity_file, padded, stream, write
@@ -26,6 +31,7 @@ from tests.media.spools import RECIPIENT, RunningFile, identity_file, padded, st
 STEM = stem_of("ab" * 16, 1)
 FILE = STEM + ".sasf"
 RUNNING = stem_of("cd" * 16, 1) + ".sasf"
+IDENTITY = Ed25519PrivateKey.generate()
 TOKEN = "a-token"
 CONTENT = RunningFile(stream(0, PCMU.encode(padded(speech(1, 3)))), 3000, recipients=[RECIPIENT.public_key()]).encode()
 
@@ -65,8 +71,10 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
             None,
         )
     )
+    recipients = Recipients(tmp_path / "recipients")
+    recipients.load()
     server = HttpServer(
-        application(recordings, TOKEN, "media-1"),
+        application(recordings, TOKEN, "media-1", IDENTITY.public_key(), recipients),
         "127.0.0.1",
         0,
         ServerTls(tls / "server.pem", tls / "server.key", tls / "ca.pem"),
@@ -227,3 +235,30 @@ async def test_other_files_of_a_recording_are_not_served(site: Site) -> None:
         assert (await site.client.get(f"/recordings/{STEM}.{ending}")).status_code == 404
         await site.client.delete(f"/recordings/{STEM}.{ending}")
     assert (await site.client.get(f"/recordings/{FILE}")).status_code == 200
+
+
+async def test_a_recorder_with_its_certificate_says_for_whom_to_encrypt_and_a_token_is_not_enough(
+    site: Site, tmp_path: Path
+) -> None:
+    directory = tmp_path / "recipients"
+    directory.mkdir()
+    first, second, escrow = (X25519PrivateKey.generate().public_key() for _ in range(3))
+    first_pem, second_pem, escrow_pem = (
+        key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in (first, second, escrow)
+    )
+    (directory / "escrow.pem").write_bytes(escrow_pem)
+    refused = await site.client.put("/recipients", json={"recipients": [first_pem.decode()]})
+    assert refused.status_code == 403
+    assert (await site.client.get("/recordings")).json()["recipients"] is None
+    trust = client_context(site.tls / "ca.pem", ServerTls(site.tls / "server.pem", site.tls / "server.key"))
+    async with httpx.AsyncClient(base_url=site.url, verify=trust) as recorder:
+        for given, kept in ((first, first_pem), (second, second_pem)):
+            assert (await recorder.put("/recipients", json={"recipients": [kept.decode()]})).status_code == 204
+            listing = (await recorder.get("/recordings")).json()
+            assert listing["recipients"] == [key_id(given)]
+        for broken in ([], ["no key"], ["x" * 300_000], None):
+            assert (await recorder.put("/recipients", json={"recipients": broken})).status_code == 400
+        listing = (await recorder.get("/recordings")).json()
+    assert load_pem_public_key(listing["signing_key"].encode()) == IDENTITY.public_key()
+    assert listing["recipients"] == [key_id(second)]
+    assert {file.name for file in directory.iterdir()} == {"escrow.pem", f"{key_id(second)}.pem"}

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from mediaserverd.media.identity import ensure_identity
+from mediaserverd.media.recipients import Recipients
 from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report, stem_of
 from mediaserverd.media.retrieval import application
@@ -44,7 +47,10 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         )
     )  # fmt: skip
     tls = ServerTls(site.settings.certificate, site.settings.private_key, site.settings.certificate_authority)
-    server = HttpServer(application(recordings, site.media.token, "media"), "127.0.0.1", 0, tls)
+    recipients = Recipients(tmp_path / "given")
+    identity = ensure_identity(identity_file(tmp_path)).public_key()
+    app = application(recordings, site.media.token, "media", identity, recipients)
+    server = HttpServer(app, "127.0.0.1", 0, tls)
     await server.start()
     links = (link(site, url=f"https://127.0.0.1:{server.port}"),)
     site.settings = site.settings.model_copy(update={"media_servers": links})
@@ -72,3 +78,8 @@ async def test_finished_and_recovered_recordings_are_fetched_and_a_running_one_i
         samples = struct.unpack(f"<{2 * heard.getnframes()}h", heard.readframes(heard.getnframes()))
     assert max(samples[::2]) > 1000, "the caller is on the left"
     assert max(samples[1::2]) == 0
+    keys = site.settings.keys_directory
+    given = {file.name: file.read_bytes() for file in (site.directory / "given").iterdir()}
+    assert given == {file.name: file.read_bytes() for file in (keys / "recipients").iterdir()}
+    identity = ensure_identity(identity_file(site.directory)).public_key()
+    assert load_pem_public_key((keys / "signers" / "media.pem").read_bytes()) == identity
