@@ -1,4 +1,4 @@
-"""Asks a media server's ng door on loopback, as a proxy would: JSON over UDP, written by hand."""
+"""Asks a media server's ng door on loopback: as a proxy would, JSON over UDP, written by hand; or as a controller."""
 
 from __future__ import annotations
 
@@ -7,10 +7,34 @@ import json
 import secrets
 from typing import Any
 
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from mediaserverd.process.tls import client_context
+from tests.controller.site import Site
+
 
 async def ask_media(command: str, **keys: object) -> Any:
     """Asks the media server's door on loopback, as a proxy would."""
     return await (await RawNg.open()).ask({"command": command, **keys})
+
+
+async def ask_as_controller(site: Site, command: str, **keys: object) -> Any:
+    """As the site's controller, while that one is down."""
+    async with connect(
+        "wss://127.0.0.1:2223/",
+        ssl=client_context(site.authority),
+        subprotocols=[Subprotocol("ng.rtpengine.com")],
+        additional_headers={"Authorization": f"Bearer {site.token('ng')}"},
+    ) as link:
+        instance = (site.directory / "state" / "instance").read_text().strip()
+        for asked in (
+            {"command": "configure", "controller": "ctl", "instance": instance},
+            {"command": command, **keys},
+        ):
+            await link.send(f"1 {json.dumps(asked)}")
+            reply = str(await link.recv())
+        return json.loads(reply.partition(" ")[2])
 
 
 class RawNg(asyncio.DatagramProtocol):
