@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::size_t kRecordHeader = 4;
 
-constexpr auto npos = std::string_view::npos;
+constexpr auto kNpos = std::string_view::npos;
 
 void require(bool holds) {
     if (!holds) std::abort();
@@ -46,7 +46,7 @@ void receive(Session& session, PortId port, const Address& source, Bytes datagra
             (is_media && read_rtp(datagram) && !claims_rtcp(datagram)));
     require(!verdict.is_tapped || verdict.kind == PacketKind::kRtp || read_sender_report(datagram));
     if (verdict.outcome == Verdict::Outcome::kForward) require(verdict.flow->to.is_sendable());
-    require(verdict.digit == 0 || (is_media && std::string_view("0123456789*#ABCD").find(verdict.digit) != npos));
+    require(verdict.digit == 0 || (is_media && std::string_view("0123456789*#ABCD").find(verdict.digit) != kNpos));
     for (const Leg leg : kLegs) {
         for (const Stream& stream : session.leg(leg).streams.streams()) {
             require(stream.duplicates() + stream.reordered() <= stream.packets());

@@ -11,6 +11,7 @@ from mediaserverd.call.feature_codes import CODE_GAP_S, CodeReader
 from mediaserverd.call.setup import FeatureCodes, RecordingOrder
 from mediaserverd.policy.facts import Party
 from mediaserverd.protocol.negotiation import Side
+from tests.call.moving import direct
 from tests.call.script import B1, ORDER, Script, talking
 
 CODES = FeatureCodes("*1", "*2", "*3")
@@ -187,3 +188,14 @@ def test_a_code_typed_by_info_works_and_its_info_still_crosses() -> None:
     assert [type(each) for each in first] == [do.SendInfo]
     assert do.SendInfo in [type(each) for each in second]
     assert started(second) == [("on-demand", FRESH, "station alice")]
+
+
+def test_a_record_key_brings_a_media_server_into_a_call_whose_phones_talk_directly() -> None:
+    script = direct(codes=CODES)
+    [find] = script.tell(info(1, "on"))
+    assert isinstance(find, do.FindMediaServers)
+    refused = script.tell(on.MediaServersFound(find.search, ()))
+    assert refused == [AnswerInfo(on.CALLER, 1, 403, "Forbidden")]
+    assert told(script) == [
+        "station alice: not now: the audio cannot be recorded: no media server may be used now",
+    ]

@@ -32,7 +32,7 @@ def test_every_example_configuration_is_valid(name: str) -> None:
 
 
 def test_the_examples_of_the_full_configuration_are_run() -> None:
-    assert load_config(ROOT / "config" / "full.yaml").examples == 3
+    assert load_config(ROOT / "config" / "full.yaml").examples == 4
 
 
 def test_an_example_that_does_not_hold_refuses_the_configuration(tmp_path: Path) -> None:
