@@ -92,6 +92,12 @@ class AudioPath:
         self._keep(lambda asked: asked.server != self.server)
         self.server = ""
 
+    def lose_server(self) -> list[Purpose]:
+        """It is dead; direct from now on. What was asked of it and gets no reply."""
+        lost = [each.purpose for each in self._pending.values() if each.server == self.server]
+        self.drop_server(delete=True)
+        return lost
+
     def carry(self, server: str) -> None:
         """From now on, what the phones offer each other goes through this server (empty: direct)."""
         self.server = server

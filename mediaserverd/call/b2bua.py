@@ -62,7 +62,14 @@ class Call:
         self._ringback = Ringback(self._audio, self._emit)
         self._conversation = Conversation(self._audio, self._emit, self._tell)
         self._anchoring = Anchoring(
-            setup, self._audio, self._conversation, self.recordings, self._both_talking, self._emit, self._tell
+            setup,
+            self._audio,
+            self._conversation,
+            self.recordings,
+            self._both_talking,
+            self._let_recording_go_on,
+            self._emit,
+            self._tell,
         )
         self._keys = PhoneKeys(
             setup, self.control, self.recordings, self._control_requested, self._note, self._emit, self._tell
@@ -99,10 +106,12 @@ class Call:
             if self._audio.ready:
                 self._relayed(self._audio.ready.popleft())
         if self._anchoring.stranded:
-            self._end(_SYSTEM, f"media-server-lost: {self._anchoring.stranded}", 503)
+            self._end(_SYSTEM, self._anchoring.stranded, 503)
         for side, hold in self._holds.changes(self._audio.agreed):
             self._note(side, {"event": hold})
         self.hearing.follow(self._audio.server)
+        if self._phase is Phase.TALKING and self._audio.server:
+            self._account.media_server = self._audio.server
         self._settle()
         out, self._out = self._out, []
         return [*self._keys.settle(out)]
@@ -354,7 +363,8 @@ class Call:
         return self.setup.calling if side is Side.CALLER else self._situation.called
 
     def _note(self, side: Side, event: dict[str, str]) -> None:
-        self.control.note(self._audio.server, side, event)
+        if self._phase is not Phase.CLOSING:
+            self.control.note(side, event)
 
     def _peer(self, leg: Leg) -> Leg | None:
         """The other leg of the conversation, once both are up."""
@@ -375,8 +385,14 @@ class Call:
             self._accept_if_recorded()
         else:
             self.control.refused(event.recording_id, event.reason)
-            if gone and gone.order.required:
+            if gone and self.recordings.required and self._phase is not Phase.TALKING:
                 self._end(_SYSTEM, f"the required recording failed: {event.reason}", 503)
+
+    def _let_recording_go_on(self, server: str) -> None:
+        recording = self.recordings.interrupted
+        if recording and self._winner:
+            self._tell(f"the recording goes on on {server}")
+            recording.start(server, self._winner.party, self._now, paused=self.control.begun_paused)
 
     def _control_requested(self, event: on.ControlEvent) -> None:
         if self._phase is Phase.CLOSING:
@@ -392,7 +408,6 @@ class Call:
         if fault:
             self._emit(do.Deny(event.request, f"the audio cannot be recorded: {fault}"))
         else:
-            self._account.media_server = self._audio.server
             self.control.requested(event, self._situation, self._now)
 
     @property
@@ -421,19 +436,26 @@ class Call:
                 self._tell(f"the media server did not go back: {reason}")
 
     def _media_lost(self, server: str, reason: str) -> None:
-        """The one place that decides what a lost media server means for the call. Before any phone knows of it, another
-        one is tried; after that the call ends."""
-        self._anchoring.media_lost(server)
-        if self._conversation.is_moving:
-            self._conversation.media_lost(server, reason, self._now)
-            return
-        if not server or server != self._audio.server:
+        """Before any phone knows of it, another one is tried; after that what is under way goes on without it, and
+        another one takes the audio as soon as both sides talk (``anchoring``)."""
+        self.recordings.lose_server(server, self._now)
+        self._anchoring.media_lost(server, reason, self._now)
+        if not server or server != self._audio.server or self._conversation.is_moving:
             return
         if self._audio.offer_pending:
             self._media_failed(self._audio.abandon_offer(), reason, silent=True)
             return
-        self.recordings.lose_server(self._now)
-        self._end(_SYSTEM, f"media-server-lost: {reason}", 503)
+        if self.recordings.required and self._caller.state is LegState.INVITED:
+            self._end(_SYSTEM, f"media-server-lost: {reason}", 503)
+            return
+        self._tell(f"media server {server} is lost: {reason}")
+        self._anchoring.carrier_lost(server, self._now)
+        for purpose in self._audio.lose_server():
+            if purpose is Purpose.ANSWER and self._audio.agreed:
+                answering = self._audio.agreed.offering.other
+                self._audio.answer(Purpose.ANSWER, answering, self._audio.agreed.answer)
+            else:
+                self._media_failed(purpose, reason, silent=True)
 
     # --- the end
 
@@ -459,7 +481,7 @@ class Call:
         if self.hearing.until is not None and self._now >= self.hearing.until:
             self._end(_SYSTEM, f"{self.hearing.fault}: a side has not been heard for too long", 408)
         if self.control.until is not None and self._now >= self.control.until:
-            self.control.out_of_time(self._situation, self._now)
+            self.control.out_of_time(self._now)
         if self._phase_until is None or self._now < self._phase_until:
             return
         match self._phase:
@@ -490,7 +512,8 @@ class Call:
         for leg in (self._caller, *self._fork.legs.values()):
             self._emit(*leg.end(status, phrase or PHRASES.get(status, "Refused"), reason if told is None else told))
         discard = self.recordings.current is not None and self._account.talked_ms(self._now) < self.setup.shortest_ms
-        self.recordings.end(EndReason.TOO_SHORT if discard else EndReason.CALL_ENDED, self._now)
+        why, answered = EndReason.TOO_SHORT if discard else EndReason.CALL_ENDED, self._account.answered_at is not None
+        self.recordings.end(why, self._now, answered=answered)
         self._audio.drop_server(delete=True, discard=discard)
         self._enter(Phase.CLOSING)
 

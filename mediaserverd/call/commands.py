@@ -135,6 +135,16 @@ class FindMediaServers:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedOver:
+    """The media server ``lost`` under the call: its audio runs through ``to`` now (empty: direct, and what was recorded
+    is not any more), ``after_s`` later."""
+
+    lost: str
+    to: str
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class MediaOffer:
     """ng ``offer``; ``side`` is the from-tag. ``look_back_ms`` of what is heard are to be kept in memory."""
 
@@ -167,6 +177,16 @@ class MediaDelete:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunPaused:
+    """How a recording is paused that begins in a pause; ``codes`` as in ``PauseRecording``."""
+
+    mode: PauseMode
+    secure: bool
+    by: str
+    codes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class StartRecording:
     """ng ``start recording``, from ``look_back_ms`` before now."""
 
@@ -176,6 +196,7 @@ class StartRecording:
     form: RecordingForm
     metadata: Mapping[str, object]
     look_back_ms: int = 0
+    paused: BegunPaused | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +284,7 @@ Command = (
     | AnswerInfo
     | HangUp
     | FindMediaServers
+    | FailedOver
     | MediaOffer
     | MediaAnswer
     | MediaDelete

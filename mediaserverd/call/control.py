@@ -76,6 +76,17 @@ class RecordingControl:
         """The time of the pause is up then."""
         return self.pause.until if self.pause and not self.pause.ending else None
 
+    @property
+    def begun_paused(self) -> do.BegunPaused | None:
+        """How a segment begins that follows another one: a change of media servers ends no pause."""
+        pause = self.pause
+        return do.BegunPaused(pause.mode, pause.secure, pause.by, self._codes) if pause else None
+
+    @property
+    def _codes(self) -> tuple[str, ...]:
+        """What phones may key in while it is paused, to end the pause."""
+        return (self._setup.codes.pause,) if self._setup.codes.pause else ()
+
     # --- wishes
 
     def requested(self, event: on.ControlEvent, where: Situation, now: float) -> None:
@@ -90,12 +101,12 @@ class RecordingControl:
                 self._tell(f"{by} stops the recording")
                 recording = self._recordings.all[-1]
                 recording.stopping()
-                self._emit(do.StopRecording(self._ask(What.STOP, request, recording=recording), where.server))
+                self._emit(do.StopRecording(self._ask(What.STOP, request, recording=recording), recording.server))
             case on.PauseRequested():
-                self._pause(event, where, now)
+                self._pause(event, now)
             case on.ResumeRequested(request, by):
                 self._tell(f"{by} ends the pause")
-                self._resume(by, request, where, now)
+                self._resume(by, request, now)
             case _:
                 assert_never(event)
 
@@ -151,28 +162,29 @@ class RecordingControl:
         self._starts[event.recording_id] = event.request
         self._recordings.add(order).start(where.server, where.called, now, look_back_ms)
 
-    def _pause(self, event: on.PauseRequested, where: Situation, now: float) -> None:
+    def _pause(self, event: on.PauseRequested, now: float) -> None:
         if self.pause and not self.pause.ending:
             self.pause.repeated(event, self._setup.pause, now)
         else:
             self.pause = Pause.begun(event, self._setup.pause, now)
         self._tell(f"{event.by} pauses the recording ({self.pause.described(now)})")
-        if self._recordings.current:
+        recording = self._recordings.current
+        if recording and self._recordings.is_on_server:
             change = self._ask(What.PAUSE, event.request, pause=self.pause)
-            codes = (self._setup.codes.pause,) if self._setup.codes.pause else ()
-            self._emit(do.PauseRecording(change, where.server, self.pause.mode, self.pause.secure, event.by, codes))
+            how = self.pause.mode, self.pause.secure, event.by, self._codes
+            self._emit(do.PauseRecording(change, recording.server, *how))
         else:
             self.pause.confirmed = True
             self._emit(do.Grant(event.request))
 
-    def _resume(self, by: str, request: on.ControlRequest | None, where: Situation, now: float) -> None:
+    def _resume(self, by: str, request: on.ControlRequest | None, now: float) -> None:
         assert self.pause is not None
         recording = self._recordings.current
-        if recording:
+        if recording and self._recordings.is_on_server:
             self.pause.ending = True
             change = self._ask(What.RESUME, request, pause=self.pause)
             key = recording.order.recording_id, recording.segment
-            self._emit(do.ResumeRecording(change, where.server, *key, by))
+            self._emit(do.ResumeRecording(change, recording.server, *key, by))
         else:
             self._over(now)
             self._answer(request)
@@ -192,9 +204,9 @@ class RecordingControl:
 
     # --- what comes of them
 
-    def out_of_time(self, where: Situation, now: float) -> None:
+    def out_of_time(self, now: float) -> None:
         self._tell("the time of the pause is up")
-        self._resume("", None, where, now)
+        self._resume("", None, now)
 
     def done(self, change: on.Change, now: float) -> None:
         asked = self._asked.pop(change, None)
@@ -225,6 +237,9 @@ class RecordingControl:
         self._answer(asked.request, f"the media server did not {asked.what.value} the recording: {reason}; ask again")
 
     def started(self, recording_id: str) -> None:
+        current = self._recordings.current
+        if self.pause and current and current.began_paused:
+            self.pause.confirmed = True
         self._answer(self._starts.pop(recording_id, None))
 
     def refused(self, recording_id: str, reason: str) -> None:
@@ -239,10 +254,11 @@ class RecordingControl:
         for request in waiting:
             self._answer(request, "the call has ended")
 
-    def note(self, server: str, side: Side, event: dict[str, str]) -> None:
+    def note(self, side: Side, event: dict[str, str]) -> None:
         """Something that the recording is to tell of."""
-        if server and self._recordings.current:
-            self._emit(do.RecordEvent(server, side, event))
+        recording = self._recordings.current
+        if recording and recording.server:
+            self._emit(do.RecordEvent(recording.server, side, event))
 
     def _over(self, now: float) -> None:
         self.pause, self._paused_until = None, now

@@ -214,9 +214,10 @@ class RecordingRefused:
 
 @dataclass(frozen=True, slots=True)
 class RecordingBroken:
-    """The media server's notification ``recording-failed``: a running recording goes on no more."""
+    """The media server's notification ``recording-failed``: a running segment goes on no more."""
 
     recording_id: str
+    segment: int
     reason: str
 
 

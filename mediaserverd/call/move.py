@@ -66,7 +66,7 @@ class Move:
 
     Once ``over``: without ``fault`` the audio runs through ``target``, with it through ``origin`` as before. ``split``:
     a phone is perhaps left on the target all the same, which so must live as long as the call. Not ``prepared``: the
-    server was not ready, and no phone has heard of it.
+    server was not ready, and no phone has heard of it. ``by_server``: it was the target that failed, not a phone.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Move:
         dead: bool = False,
     ) -> None:
         self.target, self.origin = target, audio.server
-        self.over = self.prepared = self.split = False
+        self.over = self.prepared = self.split = self.by_server = False
         self.fault = ""
         self._audio = audio
         self._emit = emit
@@ -107,6 +107,11 @@ class Move:
         """Nothing is on the way to a phone: an offer of its own may be served."""
         stands = [phone.progress for phone in self._phones.values()]
         return Progress.RESTING in stands and Progress.ASKED not in stands and not self._views_owed
+
+    @property
+    def leads_to_server(self) -> bool:
+        """A server is ready for the phones, which are on their way to it or there."""
+        return bool(self.target) and self.prepared and not self.fault and not self._returning
 
     def asks(self, leg: Leg) -> bool:
         return not self.over and self._phones[leg.side].progress is Progress.ASKED
@@ -142,6 +147,7 @@ class Move:
             self._ask_both(now)
 
     def server_failed(self, reason: str, now: float) -> None:
+        self.by_server = self.by_server or not (self.fault or self._returning)
         self._audio.forget_preparations()
         self._views_owed = 0
         if self.prepared:

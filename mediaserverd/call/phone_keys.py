@@ -109,7 +109,8 @@ class PhoneKeys:
     def _keep(self, side: Side, digits: str) -> None:
         for digit in digits if side not in self._secret else "":
             self._tell(f"{side.value} side: DTMF {digit}")
-            self._note(side, {"event": "dtmf", "digits": digit})
+            if not self._control.pause:  # one that was held back as the beginning of a code, until a pause had begun
+                self._note(side, {"event": "dtmf", "digits": digit})
         if self._readers[side].until is None:
             self._secret.discard(side)
 

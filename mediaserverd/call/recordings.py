@@ -21,6 +21,7 @@ class Recordings:
         self._setup = setup
         self._emit = emit
         self._tell = tell
+        self._refusing: set[str] = set()
 
     @property
     def of_policy(self) -> Recording | None:
@@ -49,35 +50,61 @@ class Recordings:
         self.all.append(Recording(order, self._setup, self._emit))
         return self.all[-1]
 
-    def take(self, event: on.RecordingEvent, now: float) -> Recording | None:
-        """What the media server says of one. The recording, if that ended it."""
+    def take(self, event: on.RecordingEvent, now: float) -> bool:
+        """What the media server says of one. Whether it has it no more."""
         found = self.current
         if found is None or found.order.recording_id != event.recording_id:
             self._tell(f"{type(event).__name__} of a recording that is over")
-            return None
+            return False
         match event:
             case on.RecordingStarted(_, segment, file, uri) if found.awaits(segment):
                 self._tell(f"recording {event.recording_id} runs: {file}")
                 found.started(file, uri)
             case on.RecordingRefused(_, segment, reason) if found.awaits(segment):
-                found.fail(reason)
+                self._refusing.add(found.server)
+                found.refused(reason)
                 self._tell(f"not recorded: {reason}")
-                return found
-            case on.RecordingBroken(_, reason):
-                found.end(EndReason.RECORDING_BROKEN, now)
+                return True
+            case on.RecordingBroken(_, segment, reason) if segment == found.segment and not found.interrupted:
+                self._refusing.add(found.server)
+                found.break_off(EndReason.RECORDING_BROKEN, now)
                 self._tell(f"not recorded: {reason}")
-                return found
+                return True
             case _:
-                pass  # a second reply to one start
-        return None
+                pass  # a second reply to one start, or of a segment that is over
+        return False
 
-    def end(self, reason: EndReason, now: float) -> None:
+    @property
+    def interrupted(self) -> Recording | None:
+        """It is to go on as the next segment as soon as a media server can take it."""
+        return self.current if self.current and self.current.interrupted else None
+
+    @property
+    def is_on_server(self) -> bool:
+        """There is one that a media server has, or is asked for."""
+        return self.current is not None and not self.current.interrupted
+
+    @property
+    def refusing(self) -> frozenset[str]:
+        """Media servers that did not take, or did not keep, a recording of this call: they are not asked again."""
+        return frozenset(self._refusing)
+
+    def end(self, reason: EndReason, now: float, *, answered: bool = True) -> None:
+        """``answered``: somebody could be heard, so that what was not recorded is missing."""
+        if self.interrupted and not answered:
+            self.interrupted.abandon()
         if self.current:
             self.current.end(reason, now)
 
-    def lose_server(self, now: float) -> None:
-        if self.current:
-            self.current.lose_server(now)
+    def lose_server(self, server: str, now: float) -> None:
+        """No reply will come from there any more."""
+        if self.current and self.current.server == server:
+            self.current.break_off(EndReason.MEDIA_SERVER_LOST, now)
+
+    def leave_server(self, server: str, now: float) -> None:
+        """The audio did not come to this server, or does not stay there."""
+        if self.current and self.current.server == server:
+            self.current.break_off(EndReason.RECORDING_BROKEN, now)
 
     def give_up(self) -> None:
         """The reply to a start never came."""

@@ -75,11 +75,12 @@ class OwnOrigin:
 class CallSetup:
     """``media_servers`` are names in the order in which selection wants them tried, should audio run through one from
     the start. Without any of them, the phones of a ``dynamic`` call talk directly, unrecorded; an ``always-in`` call
-    does so only if it may ``fail_open``, and else gets 503. ``dice`` is random, from 0 up to 1: how long a re-INVITE
-    that met another one waits. ``barred_by`` is the policy that forbids any recording of this call. ``look_back_ms`` of
-    what was last heard stay in the media server's memory for a recording that is asked for later. Recordings of a call
-    that is shorter than ``shortest_ms`` are discarded. A call that does not hear one of its sides for so long as
-    ``hang_up_on_broken_rtp_s`` ends; 0: it goes on."""
+    does so only if it may ``fail_open``, and else gets 503. When the media server of a call dies and there is no other,
+    they talk directly if they ``may_go_direct``: if each can be reached by the other. ``dice`` is random, from 0 up to
+    1: how long a re-INVITE that met another one waits. ``barred_by`` is the policy that forbids any recording of this
+    call. ``look_back_ms`` of what was last heard stay in the media server's memory for a recording that is asked for
+    later. Recordings of a call that is shorter than ``shortest_ms`` are discarded. A call that does not hear one of its
+    sides for so long as ``hang_up_on_broken_rtp_s`` ends; 0: it goes on."""
 
     call_id: str
     direction: CallDirection
@@ -92,6 +93,7 @@ class CallSetup:
     audio_path: AudioPathMode = "dynamic"
     dice: float = 0.5
     fail_open: bool = False
+    may_go_direct: bool = True
     recording: RecordingOrder | None = None
     barred_by: str = ""
     pause: PauseRules = PauseRules()

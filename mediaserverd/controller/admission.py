@@ -133,6 +133,7 @@ class Admission:
             audio_path=path.mode,
             dice=secrets.randbelow(1000) / 1000,
             fail_open=path.fail_open,
+            may_go_direct=path.may_go_direct,
             recording=_order(verdict),
             barred_by="" if verdict.record else verdict.policy,
             pause=settings.secure_pause,

@@ -19,6 +19,7 @@ from mediaserverd.protocol.sip.message import Request
 class AudioPathChoice:
     mode: AudioPathMode
     fail_open: bool
+    may_go_direct: bool
     reason: str
 
 
@@ -27,10 +28,11 @@ def chosen(rules: Rules, parties: Iterable[Party], behind_nat: Iterable[str]) ->
     found = [*parties]
     lines = [device for device in map(rules.device, found) if isinstance(device, Line)]
     fail_open = any(line.fail_open for line in lines)
-    reasons = [*(f"{name} is behind a NAT" for name in behind_nat), *_always_in(rules, found)]
+    unreachable = [f"{name} is behind a NAT" for name in behind_nat]
+    reasons = [*unreachable, *_always_in(rules, found)]
     if reasons:
-        return AudioPathChoice("always-in", fail_open, f"audio path: always-in: {reasons[0]}")
-    return AudioPathChoice("dynamic", fail_open, "audio path: dynamic")
+        return AudioPathChoice("always-in", fail_open, not unreachable, f"audio path: always-in: {reasons[0]}")
+    return AudioPathChoice("dynamic", fail_open, True, "audio path: dynamic")
 
 
 def behind_nat(calling: Party, request: Request, source: Flow, ways: Iterable[Way]) -> Iterator[str]:

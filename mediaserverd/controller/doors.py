@@ -13,6 +13,7 @@ from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.selecting import Choice
+from mediaserverd.controller.turnstile import Turnstile
 from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.endpoint import Endpoint, Session
 
@@ -30,6 +31,7 @@ class Doors:
     dialling: Dialling
     media: MediaServers
     find_servers: Callable[[SelectionRequest, Mapping[str, str]], Choice]
+    turnstile: Turnstile
     ledger: Ledger
     now: Callable[[], float]
     attach: Callable[[Session, LiveCall, LiveLeg], None]

@@ -205,7 +205,14 @@ class LiveCall:
                 self._held = True
                 self._doors.spawn(self, self._write_and_go_on(entry))
             case do.FindMediaServers():
-                self._find_servers(command)
+                if command.lost:
+                    self._doors.spawn(self, self._find_servers_in_turn(command))
+                else:
+                    self._find_servers(command)
+            case do.FailedOver(lost, to, after_s):
+                metrics.calls_failed_over.labels("media server" if to else "direct").inc()
+                metrics.failover_seconds.observe(after_s)
+                log.warning("call_failed_over", call_id=self.id, lost=lost, media_server=to, after_s=after_s)
             case do.Finished(summary):
                 self._finish(summary)
             case _:
@@ -332,6 +339,10 @@ class LiveCall:
             leg.session.hang_up(self._doors.now(), status=status if status >= 300 else 487, headers=headers)
 
     # Media server and ledger
+
+    async def _find_servers_in_turn(self, wanted: do.FindMediaServers) -> None:
+        await asyncio.sleep(self._doors.turnstile.wait_s(self._doors.now()))
+        self._find_servers(wanted)
 
     def _find_servers(self, wanted: do.FindMediaServers) -> None:
         excluded = dict.fromkeys(wanted.lost, "lost under this call")

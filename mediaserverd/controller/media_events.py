@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from mediaserverd.call import events as on
@@ -22,8 +23,8 @@ def media_event(server: str, notification: Mapping[str, Any]) -> on.Event | None
         case "media-timeout":
             return on.MediaTimedOut(server, reason)
         case "recording-failed":
-            recording_id, _, _ = str(notification.get("file", "")).rpartition("-")
-            return on.RecordingBroken(recording_id, reason)
+            recording_id, _, segment = PurePath(str(notification.get("file", ""))).stem.rpartition("-")
+            return on.RecordingBroken(recording_id, int(segment), reason) if segment.isdecimal() else None
         case "dtmf" if side:
             digits = "".join(each for each in str(notification.get("digits", "")) if each in DIGITS)
             return on.DigitsDialled(side, digits, secrets.token_hex(16))

@@ -11,6 +11,14 @@ call_setup_seconds = Histogram(
     "From the INVITE's arrival to the first provisional answer of the called side (ring), or to its final answer",
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+calls_failed_over = Counter(
+    "mediaserverd_calls_failed_over", "Calls whose media server died, by where their audio runs since", ["to"]
+)
+failover_seconds = Histogram(
+    "mediaserverd_failover_seconds",
+    "From the news that a media server is dead until both phones of a call have answered",
+    buckets=(0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 32),
+)
 call_faults = Counter("mediaserverd_call_faults", "Faults of the daemon that ended one call")
 sip_received = Counter("mediaserverd_sip_received", "SIP messages received", ["kind"])
 sip_sent = Counter("mediaserverd_sip_sent", "SIP messages sent", ["kind"])

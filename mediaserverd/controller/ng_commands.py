@@ -10,6 +10,7 @@ from typing import Any, assert_never
 
 from mediaserverd.call import events as on
 from mediaserverd.call.commands import (
+    BegunPaused,
     MediaAnswer,
     MediaDelete,
     MediaOffer,
@@ -79,9 +80,7 @@ def _command(wish: Wish) -> dict[str, Any]:
         case StopRecording():
             return {"command": "stop recording"}
         case PauseRecording():
-            codes = {"dtmf-codes": list(wish.codes)} if wish.codes else {}
-            how = {"pause-mode": wish.mode, "secure": wish.secure, "by": wish.by}
-            return {"command": "pause recording", **how, **codes}
+            return {"command": "pause recording", **_pause(wish)}
         case ResumeRecording():
             who = {"by": wish.by} if wish.by else {"reason": "time-is-up"}
             key = {"recording-id": wish.recording_id, "segment": wish.segment}
@@ -111,6 +110,11 @@ def ng_outcome(wish: Wish, reply: Mapping[str, Any], fault: str, *, silent: bool
             assert_never(wish)
 
 
+def _pause(how: PauseRecording | BegunPaused) -> dict[str, Any]:
+    codes = {"dtmf-codes": list(how.codes)} if how.codes else {}
+    return {"pause-mode": how.mode, "secure": how.secure, "by": how.by, **codes}
+
+
 def _description(wish: MediaOffer | MediaAnswer) -> dict[str, Any]:
     look_back = {"look-back-ms": wish.look_back_ms} if wish.look_back_ms else {}
     return {"sdp": _text(wish.sdp), **look_back, **_REWRITE}
@@ -120,6 +124,7 @@ def _recording(wish: StartRecording) -> dict[str, Any]:
     form = wish.form
     encoding = {"recording-mime-type": form.encoding} if form.encoding else {}
     look_back = {"pre-record-ms": wish.look_back_ms} if wish.look_back_ms else {}
+    paused = _pause(wish.paused) if wish.paused else {}
     return {
         "recording-id": wish.recording_id,
         "segment": wish.segment,
@@ -127,6 +132,7 @@ def _recording(wish: StartRecording) -> dict[str, Any]:
         "encrypt": form.encrypt,
         **encoding,
         **look_back,
+        **paused,
         "metadata": dict(wish.metadata),
     }
 

@@ -38,6 +38,7 @@ from mediaserverd.controller.selecting import Selecting
 from mediaserverd.controller.sip import SipSockets
 from mediaserverd.controller.story import live_story, outcome_of, plain
 from mediaserverd.controller.trace import Traces
+from mediaserverd.controller.turnstile import Turnstile
 from mediaserverd.protocol.sip.agenda import Agenda
 from mediaserverd.protocol.sip.endpoint import (
     Endpoint,
@@ -93,6 +94,7 @@ class Switchboard:
             dialling=Dialling(self.sockets, self._resolver),
             media=self.media,
             find_servers=lambda asked, unwanted: self.selecting.choose(self.rules.selection, asked, unwanted),
+            turnstile=Turnstile(),
             ledger=ledger,
             now=self._loop.time,
             attach=self._attach,

@@ -220,7 +220,10 @@ class Commands:
             _still_there(session)
             tap = session.tap
             if tap is None:
+                paused = _pause_mode(request) if request.text("pause-mode") else None
                 tap = await self._start(request, session)
+                if paused:
+                    self._pause(tap, paused, request)
             elif (asked := request.text("recording-id")) is not None and not tap.file.startswith(asked + "-"):
                 raise RecordingRefused("another recording of this call is running")
             else:
@@ -258,10 +261,12 @@ class Commands:
             _still_there(session)
             if session.tap is None:
                 raise CommandFault(_NOT_RECORDED)
-            secure = request.says("secure") is True
-            self._taps.pause(session.tap, _pause_mode(request), secure=secure, by=asked_by(request))
-            session.tap.codes = tuple(code for code in request.words("dtmf-codes") if code)[:MAX_CODES]
+            self._pause(session.tap, _pause_mode(request), request)
             return ng.ok(recording=self._described(session.tap.file))
+
+    def _pause(self, tap: Tap, mode: PauseMode, request: Request) -> None:
+        self._taps.pause(tap, mode, secure=request.says("secure") is True, by=asked_by(request))
+        tap.codes = tuple(code for code in request.words("dtmf-codes") if code)[:MAX_CODES]
 
     async def _record_event(self, request: Request, owner: Owner | None) -> Reply:
         session = self._session(request, owner)

@@ -33,6 +33,7 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
         audio_path=random.choice(["dynamic", "dynamic", "always-in"]),
         dice=random.random(),
         fail_open=random.random() < 0.3,
+        may_go_direct=random.random() < 0.7,
         recording=random.choice([None, ORDER, replace(ORDER, required=True)]),
         look_back_ms=random.choice([0, 10_000]),
         shortest_ms=random.choice([0, 2000]),

@@ -33,7 +33,6 @@ from mediaserverd.call.events import (
     HungUp,
     Informed,
     Invited,
-    MediaLost,
     Method,
     OfferAnswered,
     Offered,
@@ -198,16 +197,15 @@ def test_a_second_pause_that_wants_another_mode_goes_on_in_the_first() -> None:
 def test_a_resume_that_meets_the_failure_of_the_recording_ends_the_pause_if_the_media_server_took_it() -> None:
     script = paused()
     script.tell(ResumeRequested(R2, "bob"))
-    script.tell(RecordingBroken(RECORDING_ID, "disk-full"))
+    script.tell(RecordingBroken(RECORDING_ID, 1, "disk-full"))
     assert script.tell(ChangeDone(C2)) == [Grant(R2)]
-    assert (standing(script), recording(script)) == (None, ("over",))
-    assert isinstance(script.tell(StartRequested(R3, "bob", OTHER_ID))[1], StartRecording)
+    assert (standing(script), recording(script)) == (None, ("interrupted",))
 
 
 def test_a_resume_that_finds_no_recording_any_more_leaves_a_pause_that_the_next_one_ends() -> None:
     script = paused(seconds=20)
     script.tell(ResumeRequested(R2, "bob"))
-    script.tell(RecordingBroken(RECORDING_ID, "disk-full"))
+    script.tell(RecordingBroken(RECORDING_ID, 1, "disk-full"))
     [denied] = script.tell(ChangeFailed(C2, "no recording"))
     assert isinstance(denied, Deny)
     assert standing(script), "nobody said that it is over"
@@ -218,7 +216,7 @@ def test_a_resume_that_finds_no_recording_any_more_leaves_a_pause_that_the_next_
 def test_a_pause_whose_recording_failed_while_it_ended_is_over_when_its_time_is_up() -> None:
     script = paused(seconds=20)
     script.tell(Woken(), after=20.0)
-    script.tell_all(RecordingBroken(RECORDING_ID, "disk-full"), ChangeFailed(C2, "no recording"))
+    script.tell_all(RecordingBroken(RECORDING_ID, 1, "disk-full"), ChangeFailed(C2, "no recording"))
     assert script.tell(Woken(), after=5.0) == []
     assert standing(script) is None
 
@@ -410,7 +408,7 @@ def test_a_required_recording_can_be_paused_but_not_stopped() -> None:
 def test_a_recording_on_demand_that_breaks_does_not_end_a_call_whose_policy_required_another() -> None:
     script = dialled(recording=replace(ORDER, required=True))
     script.tell_all(Answered(B1, phone("bob")), replied(2, relayed("bob")), STARTED, Acknowledged(CALLER))
-    script.tell(RecordingBroken(OTHER_ID, "disk full"))
+    script.tell(RecordingBroken(OTHER_ID, 1, "disk full"))
     assert script.call.phase.value == "talking"
 
 
@@ -433,13 +431,6 @@ def test_who_waits_for_an_answer_hears_that_the_call_has_ended() -> None:
     commands = script.tell(HungUp(CALLER))
     assert Deny(R1, "the call has ended", uncertain=True) in commands
     assert script.tell(ChangeDone(C1)) == []
-
-
-def test_a_lost_media_server_ends_a_paused_call_like_any_other() -> None:
-    script = paused()
-    commands = script.tell(MediaLost("m1", "killed"), after=1.0)
-    assert commands[0] == WriteLedger(Ended(RECORDING_ID, 1, EndReason.MEDIA_SERVER_LOST, 1000))
-    assert standing(script) is None
 
 
 # --- calls that are too short to keep

@@ -223,9 +223,12 @@ def test_a_secure_pause_before_the_audio_has_moved_prevents_the_recording() -> N
     assert commands[-2:] == [asked(CALLER, 3, BOB_PLACE), asked(B1, 3, ALICE_PLACE)]
 
 
-def test_a_recording_that_breaks_off_lets_the_media_server_go() -> None:
+def test_a_recording_that_breaks_off_and_that_nobody_else_takes_lets_the_media_server_go() -> None:
     script = recording()
-    commands = script.tell(RecordingBroken(OTHER_ID, "disk-full"))
+    assert script.tell(RecordingBroken(OTHER_ID, 1, "disk-full"))[1:] == [
+        FindMediaServers(Search(2), "record", ("m1",))
+    ]
+    commands = script.tell(found(search=2))
     assert commands[-2:] == [asked(CALLER, 3, BOB_PLACE), asked(B1, 3, ALICE_PLACE)]
 
 

@@ -184,7 +184,7 @@ def test_a_media_server_that_dies_while_phones_move_to_it_sends_them_back() -> N
 def test_a_media_server_that_dies_while_it_is_left_does_not_matter() -> None:
     script = recording()
     script.tell_all(*STOPPED, MediaLost("m1", "killed"))
-    assert both_answer(script) == [Acknowledge(CALLER), Acknowledge(B1)]
+    assert both_answer(script) == [Acknowledge(CALLER), Acknowledge(B1), MediaDelete("m1")]
     assert script.call.phase is Phase.TALKING
 
 

@@ -113,6 +113,8 @@ class World:
                 self.unheard[request] -= 1
             case do.SendProgress():
                 assert not self.caller, "no provisional response after a final one"
+            case do.FailedOver():
+                pass
             case do.Finished():
                 self.finished += 1
 
@@ -207,7 +209,7 @@ class World:
             on.HungUp(leg),
             on.LegLost(leg, "gone"),
             on.MediaReplied(on.MediaRequest(self.pick(9)), body),
-            on.RecordingBroken(RECORDING_ID, "disk"),
+            on.RecordingBroken(RECORDING_ID, 1 + self.pick(3), "disk"),
             on.RecordingRefused(RECORDING_ID, self.pick(3), "late"),
             on.MediaServersFound(on.Search(self.pick(3)), (server,)),
             on.MediaTimedOut(server, "60 s"),
@@ -257,9 +259,9 @@ class World:
         self._check_ledger()
 
     def _check_ledger(self) -> None:
-        stories: dict[str, list[object]] = {}
+        stories: dict[tuple[str, int], list[object]] = {}
         for entry in self.ledger:
             assert isinstance(entry, Expected | Started | Ended | Failed)
-            stories.setdefault(entry.recording_id, []).append(type(entry))
+            stories.setdefault((entry.recording_id, entry.segment), []).append(type(entry))
         for kinds in stories.values():
             assert kinds in ([Expected, Failed], [Expected, Started, Ended]), "one announcement, one end"

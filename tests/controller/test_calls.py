@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -226,19 +225,28 @@ async def test_a_stop_ends_running_calls_on_both_sides_and_their_recordings(site
         await until(lambda: ("ended",) in stage.ledger("event"))
 
 
-async def test_a_lost_media_server_ends_its_calls_and_says_so_in_the_ledger(site: Site) -> None:
-    async with AsyncExitStack() as stack:
-        stage = await stack.enter_async_context(stage_of(site))
+async def test_a_call_that_loses_its_only_media_server_goes_on_directly_and_is_recorded_again_when_that_is_back(
+    site: Site,
+) -> None:
+    async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         await talk(alice, bob)
         await until(lambda: ("started",) in stage.ledger("event"))
         [link] = stage.controller._switchboard.media._links.values()
         assert link._connection is not None
         link._connection.transport.abort()
-        await alice.next("BYE")
-        await bob.next("BYE")
-        await until(lambda: ("ended", "media-server-lost") in stage.ledger("event", "reason"))
-        await until(lambda: not stage.controller._not_ready())
+        for phone, other, port in ((alice, "50000", 40000), (bob, "40000", 50000)):
+            direct = await phone.next("INVITE")
+            assert f"m=audio {other}" in direct.body
+            phone.reply(direct, 200, "OK", phone.sdp(port))
+            await phone.next("ACK")
+        await until(lambda: ("ended", 1, "media-server-lost") in stage.ledger("event", "segment", "reason"))
+        await until(lambda: ("expected", 2, "") in stage.ledger("event", "segment", "media_server"))
+        for phone, port in ((alice, 40000), (bob, 50000)):
+            anchored = await phone.next("INVITE")
+            phone.reply(anchored, 200, "OK", phone.sdp(port))
+        await until(lambda: ("started", 3) in stage.ledger("event", "segment"))
+        assert ("failed", 2, "no-media-server") in stage.ledger("event", "segment", "reason")
 
 
 async def test_a_fault_in_one_call_ends_that_call_and_no_other(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Self
 
+import yaml
+
 from mediaserverd.config import load_config
 from mediaserverd.daemon import prepare_host
 from tests.kit.account import Transport
@@ -45,9 +47,13 @@ class Cluster:
         changes: Mapping[str, Any] | None = None,
         *,
         media: tuple[str, ...] = MEDIA,
+        in_order: bool = False,
         of: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> AsyncIterator[Self]:
-        """``changes`` to the configuration of all hosts, ``of`` to those of single ones."""
+        """``changes`` to the configuration of all hosts, ``of`` to those of single ones. ``in_order``: each call is on
+        the first media server that there is; else on the least loaded one."""
+        if in_order:
+            changes = {**(changes or {}), "selection_rules": str(_rules_in_order(directory, media))}
         async with contextlib.AsyncExitStack() as stack:
             cluster = cls(await stack.enter_async_context(Network(directory / "network")))
             names = (*media, "recorder", "controller")  # they stop in the opposite order
@@ -70,10 +76,10 @@ class Cluster:
             await cluster.all_active()
             yield cluster
 
-    async def phone(self, user: str, transport: Transport = "udp") -> Phone:
-        """Registered, and to be closed by the caller."""
+    async def phone(self, user: str, transport: Transport = "udp", *, frames: int = 1) -> Phone:
+        """Registered, and to be closed by the caller. ``frames`` of 20 ms in a packet: more of them for crowds."""
         account = self.controller.account(user, transport)
-        phone = await Phone.open(account, lambda: Voice.open(HERE), local=(HERE, 0))
+        phone = await Phone.open(account, lambda: Voice.open(HERE, frames=frames), local=(HERE, 0))
         await phone.register()
         return phone
 
@@ -111,15 +117,23 @@ class Cluster:
 
     def _config(self, name: str, media: tuple[str, ...], common: Mapping[str, Any], own: Mapping[str, Any]) -> Json:
         address, recorder = self.hosts[name].address, self.hosts["recorder"].address
-        own_media = {"name": name, "ng_address": address} if name in media else {}
+        own_media = {"name": name, "ng_address": address, "location": name} if name in media else {}
         return {
             **common,
             **own,
             "address": address,
             "media": {"disk_floor_mib": 16, **common.get("media", {}), **own.get("media", {}), **own_media},
-            "media_servers": [{"name": one, "address": self.hosts[one].address} for one in media],
+            "media_servers": [{"name": one, "address": self.hosts[one].address, "location": one} for one in media],
             "recorder": {**common.get("recorder", {}), **own.get("recorder", {}), "address": recorder},
         }
+
+
+def _rules_in_order(directory: Path, media: tuple[str, ...]) -> Path:
+    """Each media server is in a location of its own name."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / "rules.yaml"
+    file.write_text(yaml.safe_dump({"rules": {"default": [*media]}}))
+    return file
 
 
 def _make_acquainted(configs: Mapping[str, Path], media: tuple[str, ...]) -> None:

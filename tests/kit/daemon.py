@@ -181,13 +181,13 @@ class Daemon:
         """kill -9 of the whole; what the children then do is theirs."""
         os.kill(self._child.pid, signal.SIGKILL)
 
-    async def crash(self) -> None:
+    def crash(self) -> None:
         """kill -9 of all of it at once; ``start_again`` is the only way back."""
         self._child.signal(signal.SIGKILL)
-        await self._child.process.wait()
 
     async def start_again(self) -> None:
         """What has crashed, with the same configuration and data."""
+        await self._child.process.wait()
         role = "" if self.roles is ROLES else self.roles[0]
         self._child = await _start(self.config, role, self.host)
         await self.ready()

@@ -47,14 +47,19 @@ class Media:
         return cls(connections[-1], int(line[1]), types, direction[-1] if direction else "sendrecv")
 
 
+_PAUSE_S: Final = 0.3  # without a packet for so long, somebody hears that something is missing
+
+
 @dataclass(slots=True)
 class Ear:
-    """What arrived on one stream. ``first_at`` is the monotonic time of the first packet."""
+    """What arrived on one stream. ``first_at`` is the monotonic time of the first packet; ``pauses`` are those of
+    the last packet before and the first one after each pause that is heard."""
 
     received: int = 0
     duplicates: int = 0
     first_at: float | None = None
     last_at: float | None = None
+    pauses: list[tuple[float, float]] = field(default_factory=list)
     sources: list[int] = field(default_factory=list)  # SSRCs in the order of their appearance
     arrivals: dict[tuple[int, int], float] = field(default_factory=dict)  # (SSRC, sequence number) -> monotonic time
     _payloads: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # unwrapped time -> payload type, payload
@@ -78,6 +83,8 @@ class Ear:
             self._origin, self._top = timestamp, 0
             self._offset = int((now - self.first_at) * RATE)
         self.received += 1
+        if self.last_at is not None and now - self.last_at > _PAUSE_S:
+            self.pauses.append((self.last_at, now))
         self.last_at = now
         # RFC 3550 gives 32 bits that wrap: the step from the highest so far is the nearest of the two ways round.
         step = (timestamp - self._origin - self._top + 2**31) % 2**32 - 2**31
@@ -103,8 +110,9 @@ class Ear:
 class Voice(asyncio.DatagramProtocol):
     """One audio stream both ways. ``speak`` sends samples in real time, then silence, until ``close`` or ``mute``."""
 
-    def __init__(self, address: str, payload_types: Sequence[int], digits: int = 0) -> None:
+    def __init__(self, address: str, payload_types: Sequence[int], digits: int = 0, frames: int = 1) -> None:
         self.address = address
+        self.frames = frames  # of 20 ms, in a packet
         self.port = 0
         self.payload_types = tuple(payload_types)
         self.digits = digits  # the payload type in which telephone events are taken; 0: none
@@ -121,8 +129,10 @@ class Voice(asyncio.DatagramProtocol):
         self._ssrc = secrets.randbits(32)
 
     @classmethod
-    async def open(cls, address: str = "127.0.0.1", payload_types: Sequence[int] = (0, 8), digits: int = 0) -> Self:
-        voice = cls(address, payload_types, digits)
+    async def open(
+        cls, address: str = "127.0.0.1", payload_types: Sequence[int] = (0, 8), digits: int = 0, *, frames: int = 1
+    ) -> Self:
+        voice = cls(address, payload_types, digits, frames)
         loop = asyncio.get_running_loop()
         voice._transport, _ = await loop.create_datagram_endpoint(lambda: voice, local_addr=(address, 0))
         voice.port = voice._transport.get_extra_info("sockname")[1]
@@ -141,7 +151,7 @@ class Voice(asyncio.DatagramProtocol):
             listed += f" {self.digits}"
         return (
             f"v=0\r\no=kit {self._id} {self._version} IN IP4 {self.address}\r\ns=-\r\nc=IN IP4 {self.address}\r\n"
-            f"t=0 0\r\nm=audio {self.port} RTP/AVP {listed}\r\n{names}a=ptime:20\r\na={direction}\r\n"
+            f"t=0 0\r\nm=audio {self.port} RTP/AVP {listed}\r\n{names}a=ptime:{20 * self.frames}\r\na={direction}\r\n"
         ).encode()
 
     def connect(self, sdp: bytes) -> Media:
@@ -170,12 +180,12 @@ class Voice(asyncio.DatagramProtocol):
     async def _send(self, samples: Samples) -> None:
         sequence, timestamp = secrets.randbits(16), secrets.randbits(32)
         begin = self.speaks_from = time.monotonic()
-        index, marker = 0, 0x80
+        index, marker, packet = 0, 0x80, PACKET * self.frames
         while True:
-            piece = samples[index * PACKET : (index + 1) * PACKET]
+            piece = samples[index * packet : (index + 1) * packet]
             if not self._muted and self.remote is not None and self._transport is not None:
                 law = LAWS[next((one for one in self.remote.payload_types if one in LAWS), PCMU.payload_type)]
-                payload = law.encode(piece).ljust(PACKET, bytes([law.silence]))
+                payload = law.encode(piece).ljust(packet, bytes([law.silence]))
                 header = _HEADER.pack(0x80, law.payload_type | marker, sequence, timestamp, self._ssrc)
                 self._transport.sendto(header + payload, (self.remote.address, self.remote.port))
                 self.departures[self._ssrc, sequence] = time.monotonic()
@@ -184,5 +194,5 @@ class Voice(asyncio.DatagramProtocol):
             else:
                 marker = 0x80
             index += 1
-            timestamp = (timestamp + PACKET) % 2**32
-            await asyncio.sleep(max(0.0, begin + index * PACKET_S - time.monotonic()))
+            timestamp = (timestamp + packet) % 2**32
+            await asyncio.sleep(max(0.0, begin + index * self.frames * PACKET_S - time.monotonic()))
