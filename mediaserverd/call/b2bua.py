@@ -148,7 +148,8 @@ class Call:
             case on.SideSilent() | on.SideHeard():
                 self.hearing.take(event, self._now)
             case on.DigitsDialled(side, digits, fresh_id):
-                self._keys.dialled(side, self._party(side), digits, fresh_id, self._now)
+                if self._phase is not Phase.CLOSING:
+                    self._keys.dialled(side, self._party(side), digits, fresh_id, self._now)
             case on.StartRequested() | on.StopRequested() | on.PauseRequested() | on.ResumeRequested():
                 self._control_requested(event)
             case on.Woken():
@@ -507,6 +508,7 @@ class Call:
         self._account.close(self._now, by, reason, status)
         self._tell(f"the call ends ({by}): {reason}")
         self._conversation.abort()
+        self._keys.end()
         self.control.abort()
         self._anchoring.end()
         for leg in (self._caller, *self._fork.legs.values()):

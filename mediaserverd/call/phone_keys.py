@@ -67,6 +67,11 @@ class PhoneKeys:
             if reader.until is not None and now >= reader.until:
                 self._keep(side, reader.let_go())
 
+    def end(self) -> None:
+        """The call ends: what could have become a code does not."""
+        for side, reader in self._readers.items():
+            self._keep(side, reader.let_go())
+
     def dialled(self, side: Side, party: Party, digits: str, fresh_id: str, now: float) -> None:
         for digit in digits:
             if self._control.pause:
@@ -107,7 +112,8 @@ class PhoneKeys:
                 yield do.AnswerInfo(wish.leg, wish.info, status, PHRASES.get(status, "OK"))
 
     def _keep(self, side: Side, digits: str) -> None:
-        for digit in digits if side not in self._secret else "":
+        secret = side in self._secret or self._control.pause  # also what was held back when the pause began
+        for digit in "" if secret else digits:
             self._tell(f"{side.value} side: DTMF {digit}")
             if not self._control.pause:  # one that was held back as the beginning of a code, until a pause had begun
                 self._note(side, {"event": "dtmf", "digits": digit})

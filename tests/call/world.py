@@ -33,6 +33,7 @@ class World:
     sessions: set[str] = field(default_factory=set)  # media servers that may have something of the call
     refused_servers: set[str] = field(default_factory=set)
     ledger: list[object] = field(default_factory=list)
+    paused: bool = False  # when what is carried out now was decided
     infos: int = 0
     wishes: int = 0
     unheard: Counter[on.ControlRequest] = field(default_factory=Counter)  # wishes without an answer
@@ -60,6 +61,7 @@ class World:
                 self.unacknowledged[leg] = 0  # there is no way to send an ACK
             case _:
                 pass
+        self.paused = self.call.control.pause is not None
         commands = self.call.handle(event, self.now)
         assert not (before and commands), "after Finished nothing comes"
         for command in commands:
@@ -104,11 +106,12 @@ class World:
             case do.WriteLedger(entry):
                 self.ledger.append(entry)
             case do.StopRecording() | do.PauseRecording() | do.ResumeRecording():
+                self.paused = self.paused or isinstance(command, do.PauseRecording)
                 assert command.server in self.sessions, "a session that is gone has nothing to change"
                 self.owed.append(command)
             case do.RecordEvent():
                 assert command.server in self.sessions
-                assert self.call.control.pause is None or "digits" not in command.event
+                assert not self.paused or "digits" not in command.event
             case do.Grant(request) | do.Deny(request):
                 self.unheard[request] -= 1
             case do.SendProgress():
