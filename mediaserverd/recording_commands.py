@@ -1,4 +1,4 @@
-"""``mediaserverd recording``: what the catalogue knows of one recording, beside a running recorder."""
+"""``mediaserverd recording``: what the catalogue knows of recordings, beside a running recorder."""
 
 from __future__ import annotations
 
@@ -7,19 +7,34 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
-from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, told
+from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, print_quality, told
 
 app = typer.Typer(help="Recordings in the catalogue.", no_args_is_help=True)
 
-_COUNTS = ("packets", "expected", "received", "late", "lost", "duplicates", "concealed_ms", "undecodable")
-_MEASURES = ("ssrc_changes", "codecs", "jitter_ms", "drift_ppm", "comfort_noise_ms", "dtmf")
 
+@app.command("list")
+def list_recordings(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="So many, the newest first.")] = 20,
+    number: Annotated[str, typer.Option(help="Of the calling or called party; `*` for any characters.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Show the newest recordings: who spoke when, for how long, and whether they are stored."""
+    from mediaserverd.recorder.catalogue import recordings
+    from mediaserverd.recorder.catalogue.database import ask
+    from mediaserverd.recorder.states import RecordingState
 
-@app.callback()
-def recordings() -> None:
-    """Recordings in the catalogue."""
+    url, wanted = load(config).recorder.database_url, recordings.Filter(number=number)
+    rows = told(lambda: ask(url, recordings.list_recordings, wanted, None, limit))
+    began = Column("began (UTC)", no_wrap=True)
+    table = Table(Column("recording", no_wrap=True), began, "calling", "called", "seconds", "state")
+    for row in rows:
+        spoken = "-" if row["duration_ms"] is None else f"{row['duration_ms'] / 1000:.1f}"
+        parties = (escape(row[f"{side}_number"] or row[f"{side}_line"]) for side in ("calling", "called"))
+        state = row["state"] if row["state"] == RecordingState.STORED else f"{row['state']}: {row['reason']}"
+        table.add_row(row["id"], f"{row['started_at']:%Y-%m-%d %H:%M}", *parties, spoken, escape(state))
+    out.print(table if rows else "there is no recording yet" if not number else f"no recording has the number {number}")
 
 
 @app.command()
@@ -35,7 +50,7 @@ def quality(
     settings = load(config).recorder
     segments = told(lambda: ask(settings.database_url, segments_of, recording))
     if not segments:
-        fail(f"there is no recording {recording}")
+        fail(f"there is no recording {recording}; `mediaserverd recording list` shows those there are")
     for segment in segments:
         _print_segment(segment)
     for gap in timeline_of(segments).gaps:
@@ -52,23 +67,4 @@ def _print_segment(segment: Mapping[str, Any]) -> None:
     if not judged:
         out.print("  nothing is known of its quality", highlight=False)
         return
-    facts = [f"{name} {judged[name]}" for name in ("duration_ms", "skew_ms", "tap_overflow") if name in judged]
-    out.print(f"  {'degraded' if judged.get('degraded') else 'not degraded'}; {', '.join(facts)}", highlight=False)
-    for name in ("masked", "one_way", "unreadable"):
-        for span in judged.get(name) or ():
-            out.print(f"  {name}: {escape(str(span))}", highlight=False)
-    table = Table("", "calling", "called")
-    for name in (*_COUNTS, *_MEASURES):
-        table.add_row(name, *(_shown(side.get(name)) for side in judged["sides"]))
-    out.print(table)
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case list():
-            return ", ".join(map(str, value))
-        case float():
-            return f"{value:.1f}"
-    return str(value)
+    print_quality(judged)

@@ -11,8 +11,8 @@ import mmap
 import os
 import secrets
 import socket
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key, l
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from mediaserverd.audio.formats import UnknownFormat, encode, find_format, rendered
 from mediaserverd.audio.render import Rendering
@@ -36,31 +37,39 @@ from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.recovery import seal_recovered
 from mediaserverd.protocol.sasf.scan import Progress as Told
 from mediaserverd.protocol.sasf.scan import unheard
-from mediaserverd.protocol.sasf.verify import verify
+from mediaserverd.protocol.sasf.verify import signer_id, verify
 from mediaserverd.protocol.sasf.writer import SasfWriter
 from mediaserverd.recorder.keyfiles import read_file, read_private, read_public, read_signer
 from mediaserverd.recorder.sealed import SealedKey, WrongPassword, unseal
-from mediaserverd.terminal import err, fail, out, told
+from mediaserverd.terminal import err, fail, out, print_quality, told
 
 MAX_S: Final = 365 * 24 * 3600.0
+
+_BY_ENDING: Final = {
+    "": "wav-pcm", ".wav": "wav-pcm", ".ogg": "ogg-opus", ".opus": "ogg-opus", ".webm": "webm-opus", ".mp3": "mp3",
+}  # fmt: skip
 
 Seconds: TypeAlias = tuple[float, float | None]  # from and to; None: the end
 
 
 def show(file: Path, keys: list[PrivateKey]) -> None:
     with _opened(file, keys) as reader:
+        contents = reader.contents() if reader.readable else None
         table = Table(show_header=False, box=None)
-        for name, value in _facts(reader):
-            table.add_row(name, value)
-        if reader.readable:
-            for name, value in _recorded(reader.contents()):
-                table.add_row(name, value)
-        out.print(table, markup=False)
+        for name, value in [*_facts(reader), *(_recorded(contents) if contents else ())]:
+            table.add_row(name, Text(value))
+        out.print(table)
+        if contents:
+            print_quality(Rendering(contents).quality.as_json())
 
 
 def prove(file: Path, keys: list[PrivateKey], trusted: Collection[bytes] | None) -> bool:
-    with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
-        verdict = verify(reader, trusted)
+    """One that cannot be read has told so, and keeps nobody from looking at the others."""
+    try:
+        with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
+            verdict = verify(reader, trusted)
+    except typer.Exit:
+        return False
     print(f"{file}: {verdict.sentence}")
     for finding in verdict.findings[1:]:
         print(f"{file}:   {finding}")
@@ -94,12 +103,16 @@ def recover(file: Path, signer: Ed25519PrivateKey) -> None:
         fail(f"{file}: {fault}")
     except OSError as fault:
         fail(f"{file}: {fault.strerror}")
-    print(f"{file}: {seal.state}, {seal.duration_ms / 1000:.1f} s; {seal.torn_bytes} bytes behind it were cut off")
+    if seal.state == "closed":
+        print(f"{file}: its writer closed it itself, with {seal.duration_ms / 1000:.1f} s; nothing was changed")
+        return
+    torn = f"; {seal.torn_bytes} bytes of a torn chunk were cut off" if seal.torn_bytes else ""
+    print(f"{file}: recovered, {seal.duration_ms / 1000:.1f} s up to its last chunk{torn}")
 
 
 def export(file: Path, output: Path, form: str, span: Seconds, keys: list[PrivateKey], *, force: bool) -> None:
     try:
-        chosen = find_format(form)
+        chosen = find_format(form or _BY_ENDING.get(output.suffix.lower(), output.suffix))
     except UnknownFormat as fault:
         fail(str(fault))
     with _opened(file, keys) as reader:
@@ -230,8 +243,11 @@ def _written(output: Path, force: bool) -> Iterator[BinaryIO]:
         with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as target:
             yield target
         part.replace(output)
+    except OSError as fault:
+        fail(f"{output}: {fault.strerror}")
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -248,13 +264,16 @@ def _facts(reader: SasfReader) -> Iterator[tuple[str, str]]:
     yield "recording", f"{header.recording_id}, segment {header.segment}"
     yield "call", header.call_id
     yield "begun", f"{datetime.fromtimestamp(header.created_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
-    yield "written by", f"{header.writer}, signer {header.signer.hex()}"
+    yield "written by", f"{header.writer} (key {signer_id(header.signer)})"
     if header.source is not None:
         yield "made of", f"file {header.source.get('file_id')}, SHA-256 {header.source.get('sha256')}"
     yield "content", f"{header.content}, suite {header.suite}"
     if header.encrypted:
         keys = ", ".join(f"{each.key_id} ({each.algorithm})" for each in reader.keybox.keys)
-        yield "encrypted for", keys or "nobody: its keys were taken out or destroyed"
+        yield (
+            "encrypted for",
+            keys or "no keys are in it: its recorder keeps them, or they were destroyed",
+        )
     yield "state", reader.state
     if seal is not None:
         packets = "" if seal.packets is None else f", packets {seal.packets[0]} + {seal.packets[1]}"
@@ -263,16 +282,18 @@ def _facts(reader: SasfReader) -> Iterator[tuple[str, str]]:
 
 def _recorded(contents: Contents) -> Iterator[tuple[str, str]]:
     yield "duration", f"{contents.duration / UNITS_PER_SECOND:.1f} s"
-    yield "meta", str(dict(contents.meta))
+    yield from _flat(contents.meta)
     for event in contents.events:
         details = ", ".join(f"{name} {value}" for name, value in event.body.items() if name != "event")
         yield f"{event.at / UNITS_PER_SECOND:.1f} s", f"{('calling', 'called')[event.side]}: {event.name} {details}"
-    yield from _quality(Rendering(contents).quality.as_json())
 
 
-def _quality(quality: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "quality", "degraded" if quality["degraded"] else "as it should be"
-    for name, side in zip(("calling", "called"), quality["sides"], strict=True):
-        yield name, ", ".join(f"{what} {value}" for what, value in side.items())
-    for what in ("skew_ms", "tap_overflow", "masked", "one_way", "unreadable"):
-        yield what, str(quality[what])
+def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is said, one line each; nothing of what is empty."""
+    for name, value in document.items():
+        if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
+            yield from _flat(value)
+        elif isinstance(value, Mapping):
+            yield name, ", ".join(f"{what} {each}" for what, each in value.items() if each not in ("", None))
+        elif value not in ("", None, []):
+            yield name, str(value)

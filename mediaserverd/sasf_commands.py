@@ -98,7 +98,9 @@ def recover(
 def export(
     file: FileArgument,
     output: OutputArgument,
-    form: Annotated[str, typer.Option("--format", help="The name of an audio format.")] = "wav-pcm",
+    form: Annotated[
+        str, typer.Option("--format", help="The name of an audio format; what the ending of OUTPUT says, if not given.")
+    ] = "",
     start_s: FromOption = 0,
     end_s: ToOption = None,
     key: KeyOption = None,

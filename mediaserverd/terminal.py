@@ -5,12 +5,14 @@ Not responsible for any command: ``__main__`` and the files it names have those.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from mediaserverd.config import Config, ConfigError, load_config
 from mediaserverd.process.role import StartFault
@@ -48,3 +50,31 @@ def told(action: Callable[[], T]) -> T:
         return action()
     except (StartFault, ValueError, OSError) as fault:
         fail(str(fault))
+
+
+_COUNTS: Final = ("packets", "expected", "received", "late", "lost", "duplicates", "concealed_ms", "undecodable")
+_MEASURES: Final = ("ssrc_changes", "codecs", "jitter_ms", "drift_ppm", "comfort_noise_ms", "dtmf")
+
+
+def print_quality(judged: Mapping[str, Any]) -> None:
+    """The quality report of a recording."""
+    facts = [f"{name} {judged[name]}" for name in ("duration_ms", "skew_ms", "tap_overflow") if name in judged]
+    out.print(f"  {'degraded' if judged.get('degraded') else 'not degraded'}; {', '.join(facts)}", highlight=False)
+    for name in ("masked", "one_way", "unreadable"):
+        for span in judged.get(name) or ():
+            out.print(f"  {name}: {escape(str(span))}", highlight=False)
+    table = Table("", "calling", "called")
+    for name in (*_COUNTS, *_MEASURES):
+        table.add_row(name, *(_shown(side.get(name)) for side in judged["sides"]))
+    out.print(table)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case list():
+            return ", ".join(map(str, value))
+        case float():
+            return f"{value:.1f}"
+    return str(value)

@@ -31,7 +31,7 @@ def read_private(pem: bytes, password: bytes | None, named: str) -> PrivateKey:
     try:
         key = load_pem_private_key(pem, password)
     except TypeError as fault:
-        told = "is protected by a password: give it" if password is None else "has no password: give none"
+        told = "is protected by a password: give --password-file" if password is None else "has no password: give none"
         raise KeyFault(f"{named} {told}") from fault
     except (ValueError, UnsupportedAlgorithm) as fault:
         raise KeyFault(f"{named} is no private key in PEM, or the password is wrong") from fault

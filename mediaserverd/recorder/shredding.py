@@ -38,7 +38,7 @@ def _check(connection: Connection, recording_id: str) -> None:
     """A media server that still has its file has the keys too, and would hand them over again."""
     rows = connection.execute(select(segments).where(segments.c.recording_id == recording_id)).all()
     if not rows:
-        raise ValueError(f"there is no recording {recording_id}")
+        raise ValueError(f"there is no recording {recording_id}; `mediaserverd recording list` shows those there are")
     left = [row for row in rows if row.encrypted and row.deleted_at_source is None]
     if left:
         raise ValueError(

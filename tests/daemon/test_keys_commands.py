@@ -108,6 +108,21 @@ def test_escrow_adds_and_removes_somebody_elses_public_key(keys: CommandLine, tm
     assert "either" in keys("escrow", fails=True)
 
 
+def test_recordings_are_listed_newest_first_with_who_spoke(keys: CommandLine) -> None:
+    words = ["recording", "list", "--config", str(keys.file)]
+    assert "there is no recording yet" in CliRunner().invoke(app, words).output
+    known = {"kind": "policy", "announced": True, "called_number": "101", "reason": "missing", "duration_ms": 2500}
+    with open_engine(load_config(keys.file).recorder.database_url).begin() as catalogue:
+        for day, calling, state in ((1, "100", "stored"), (2, "+431", "failed")):
+            facts = {"calling_number": calling, "state": state, "started_at": datetime(2026, 1, day, tzinfo=UTC)}
+            catalogue.execute(insert(recordings).values(id=f"{day}" * 32, **known, **facts))
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "120"}).output
+    first, second = [line for line in shown.splitlines() if "2026-01-0" in line]
+    assert all(each in first for each in ("2" * 32, "+431", "2.5", "failed"))
+    assert all(each in second for each in ("1" * 32, "100", "2.5", "stored"))
+    assert "2" * 32 not in CliRunner().invoke(app, [*words, "--number", "100"]).output
+
+
 def test_the_quality_of_a_recording_that_there_is_not_is_told_as_that(keys: CommandLine) -> None:
     result = CliRunner().invoke(app, ["recording", "quality", "0" * 32, "--config", str(keys.file)])
     assert result.exit_code != 0

@@ -148,7 +148,9 @@ class SasfReader:
             wanted = ", ".join(each.key_id for each in self.keybox.keys)
         except SasfError as fault:
             return str(fault)
-        return f"it is encrypted for {wanted}, of which no key was given" if wanted else "its keys were destroyed"
+        if wanted:
+            return f"it is encrypted for {wanted}, of which no key was given"
+        return "no keys are in it: its recorder keeps them, or they were destroyed"
 
     def _sealing_chunk(self) -> Chunk | None:
         at = len(self.view) - TRAILER.size

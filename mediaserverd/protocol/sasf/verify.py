@@ -56,7 +56,9 @@ def _opening_findings(reader: SasfReader, trusted: bool) -> list[Finding]:
     if not opening.signature_holds:
         findings.append(Finding(PROLOGUE.size, None, None, "header tampered with: its signature does not hold"))
     if not trusted:
-        findings.append(Finding(PROLOGUE.size, None, None, f"signed by an unknown key, {_shown(reader.header.signer)}"))
+        findings.append(
+            Finding(PROLOGUE.size, None, None, f"signed by an unknown key, {signer_id(reader.header.signer)}")
+        )
     try:
         _ = reader.keybox
     except SasfError as fault:
@@ -96,11 +98,12 @@ def _sentence(reader: SasfReader, state: State, decrypted: bool, trusted: bool, 
     if findings:
         more = f", and {len(findings) - 1} more" if len(findings) > 1 else ""
         return f"does not prove what it should: {findings[0]}{more}"
-    who = f"{header.writer} (key {_shown(header.signer)}, {'trusted' if trusted else 'which nobody vouched for'})"
+    who = f"{header.writer} (key {signer_id(header.signer)}, {'trusted' if trusted else 'which nobody vouched for'})"
     how = "to its end" if state == "closed" else "up to where the writer died, and sealed it after its next start"
     records = "every record was read" if decrypted else "the audio was not looked at, as no key was given"
     return f"proves that {who} wrote this file {how} and that not a byte was changed since; {records}"
 
 
-def _shown(signer: bytes) -> str:
+def signer_id(signer: bytes) -> str:
+    """What people see of a signing key."""
     return hashlib.sha256(signer).hexdigest()[:16]

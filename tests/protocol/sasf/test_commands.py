@@ -75,7 +75,8 @@ def test_info_tells_without_a_key_whose_recording_it_is_and_with_one_how_good_it
     full = said("info", place / "talk.sasf", "--key", place / "key.pem")
     assert "PCMU/8000" in full
     assert "skew_ms" in full
-    assert "received 500" in full
+    assert "received │ 500 │ 500" in full
+    assert "calling 101" in full
 
 
 def test_verify_says_in_one_line_what_is_proven(place: Path) -> None:
@@ -173,9 +174,33 @@ def test_what_is_no_recording_is_a_sentence(place: Path, command: list[str]) -> 
     for name, why in (("empty", "empty"), ("key.pem", "not a SASF file"), ("absent", "No such file")):
         outputs = [place / "out" for _ in command[1:]]
         result = run(command[0], place / name, *outputs)
-        assert result.exit_code == 78, result.output
+        assert result.exit_code == (1 if command == ["verify"] else 78), result.output
         assert why in result.output
         assert not (place / "out").exists()
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_what_the_others_prove(place: Path) -> None:
+    result = run("verify", place / "absent", place / "talk.sasf", "--signer", place / "signer.pub")
+    assert (result.exit_code, "No such file" in result.output, "proves that" in result.output) == (1, True, True)
+
+
+@pytest.mark.parametrize(("name", "beginning"), [("a.wav", b"RIFF"), ("a.OGG", b"OggS"), ("a.webm", b"\x1aE\xdf\xa3")])
+def test_the_ending_of_the_output_says_what_is_made_of_a_recording(place: Path, name: str, beginning: bytes) -> None:
+    said("export", place / "talk.sasf", place / name, "--to", "1", "--key", place / "key.pem")
+    assert (place / name).read_bytes().startswith(beginning)
+
+
+def test_an_output_that_cannot_be_is_named(place: Path) -> None:
+    for output, why in ((place / "none" / "a.wav", "none/a.wav: No such file"), (place / "a.flac", "no audio format")):
+        result = run("export", place / "talk.sasf", output, "--key", place / "key.pem")
+        assert (result.exit_code, why in result.output.replace("\n", "")) == (78, True)
+
+
+def test_recover_leaves_what_its_writer_closed_as_it_is(place: Path) -> None:
+    before = (place / "talk.sasf").read_bytes()
+    told = said("recover", place / "talk.sasf", "--signing-key", place / "signing.pem")
+    assert "its writer closed it itself" in told
+    assert (place / "talk.sasf").read_bytes() == before
 
 
 def test_without_the_right_key_there_is_no_audio(place: Path) -> None:
