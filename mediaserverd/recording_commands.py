@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
 
 from mediaserverd.terminal import DEFAULT_CONFIG, ConfigOption, fail, load, out, print_quality, told
 
@@ -27,14 +26,15 @@ def list_recordings(
 
     url, wanted = load(config).recorder.database_url, recordings.Filter(number=number)
     rows = told(lambda: ask(url, recordings.list_recordings, wanted, None, limit))
-    began = Column("began (UTC)", no_wrap=True)
-    table = Table(Column("recording", no_wrap=True), began, "calling", "called", "seconds", "state")
     for row in rows:
-        spoken = "-" if row["duration_ms"] is None else f"{row['duration_ms'] / 1000:.1f}"
-        parties = (escape(row[f"{side}_number"] or row[f"{side}_line"]) for side in ("calling", "called"))
+        spoken = "" if row["duration_ms"] is None else f", {row['duration_ms'] / 1000:.1f} s"
+        calling, called = (row[f"{side}_number"] or row[f"{side}_line"] or "?" for side in ("calling", "called"))
         state = row["state"] if row["state"] == RecordingState.STORED else f"{row['state']}: {row['reason']}"
-        table.add_row(row["id"], f"{row['started_at']:%Y-%m-%d %H:%M}", *parties, spoken, escape(state))
-    out.print(table if rows else "there is no recording yet" if not number else f"no recording has the number {number}")
+        began = f"{row['started_at']:%Y-%m-%d %H:%M:%S}"
+        line = f"{row['id']}  {began}  {calling} -> {called}{spoken}, {state}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not rows:
+        out.print(f"no recording has the number {number}" if number else "there is no recording yet", markup=False)
 
 
 @app.command()
