@@ -34,10 +34,10 @@ struct Opening {
 class SasfFile {
   public:
     static constexpr std::chrono::milliseconds kMaxChunk{400};
-    static constexpr std::chrono::milliseconds kMaxUnsigned{2000};
+    static constexpr std::chrono::milliseconds kMaxUnsigned{5000};
     static constexpr std::size_t kMaxChunkOctets = 64 << 10;
     static constexpr std::size_t kMaxRecord = 64 << 10;
-    static constexpr unsigned kChunksPerCheckpoint = 5;  // 2 s
+    static constexpr unsigned kChunksPerCheckpoint = 12;  // 4.8 s
 
     // Creates the file, which must not exist, with the record META in its first chunk. Throws std::system_error and
     // leaves no file behind. `zero`: time 0, which is the header's created_ns on the engine's clock.

@@ -149,9 +149,13 @@ void SpoolWriter::finish(TapId tap, Recording& recording, Time time, const Finis
 void SpoolWriter::drain(TapRing& ring, std::uint64_t end) {
     bool is_done = false;
     while (!is_done) {
-        is_done = ring.drain(end, kDrainStep, [this](const TappedPacket& packet) {
-            take(*recordings_[static_cast<std::size_t>(packet.tap)], packet.side, packet);
-        });
+        is_done = ring.drain(
+            end, kDrainStep, [this](const TappedPacket& packet) { drained_.add(packet); },
+            [this] {
+                drained_.take_all([this](const TappedPacket& packet) {
+                    take(*recordings_[static_cast<std::size_t>(packet.tap)], packet.side, packet);
+                });
+            });
     }
 }
 

@@ -16,6 +16,7 @@
 #include "event_ring.hpp"
 #include "flusher.hpp"
 #include "look_back.hpp"
+#include "packets_by_tap.hpp"
 #include "recorded_sides.hpp"
 #include "sasf_file.hpp"
 #include "tap_ring.hpp"
@@ -35,7 +36,7 @@ enum class RecordingId : std::uint64_t {};  // the caller's number
 class SpoolWriter {
   public:
     static constexpr std::chrono::milliseconds kDrainInterval{50};
-    static constexpr std::size_t kDrainStep = 256 << 10;
+    static constexpr std::size_t kDrainStep = 1 << 20;
 
     struct Begin {
         RecordingId recording;
@@ -112,7 +113,8 @@ class SpoolWriter {
 
     // The thread's own.
     std::vector<std::unique_ptr<Recording>> recordings_;  // by TapId
-    std::deque<Event> waiting_events_;                    // the ring was full; none of these may be lost
+    PacketsByTap drained_;
+    std::deque<Event> waiting_events_;  // the ring was full; none of these may be lost
     std::atomic<std::uint64_t> count_{0};
     std::thread thread_;
 };

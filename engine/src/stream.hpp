@@ -48,6 +48,7 @@ class Stream {
     void begin_behind_gap(std::uint16_t sequence) noexcept;
     void update_jitter(const RtpHeader& header, std::uint32_t clock_rate, Time now) noexcept;
 
+    // What every packet touches comes first.
     std::uint32_t ssrc_ = 0;
     std::uint32_t clock_rate_ = 0;
     std::uint8_t payload_type_ = 0;
@@ -56,19 +57,19 @@ class Stream {
     bool has_gap_ = false;
     std::uint16_t bad_sequence_ = 0;  // the next one that would prove a jump
     std::uint64_t highest_ = 0;       // highest sequence number, extended by cycles
-    std::uint64_t base_ = 0;          // the first of the present count
     std::uint64_t recent_ = 0;        // bit n: highest_ - n was received
     std::uint64_t received_ = 0;      // in the present count, without duplicates
-    std::uint64_t lost_before_ = 0;   // in counts that ended with a jump
     std::uint64_t packets_ = 0;
     std::uint64_t octets_ = 0;
-    std::uint64_t duplicates_ = 0;
-    std::uint64_t reordered_ = 0;
-    std::uint64_t restarts_ = 0;
     std::uint32_t last_timestamp_ = 0;
     std::uint32_t transit_ = 0;
     std::uint64_t jitter_ = 0;  // 16 times the jitter in timestamp units (A.8)
     Time last_packet_{};
+    std::uint64_t base_ = 0;         // the first of the present count
+    std::uint64_t lost_before_ = 0;  // in counts that ended with a jump
+    std::uint64_t duplicates_ = 0;
+    std::uint64_t reordered_ = 0;
+    std::uint64_t restarts_ = 0;
 };
 
 }  // namespace engine

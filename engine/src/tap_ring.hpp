@@ -33,9 +33,10 @@ class TapRing {
     bool put(const TappedPacket& packet) noexcept;
 
     // Consumer: shows packets up to `end`, oldest first, until `octets` of the ring are used up. Returns whether `end`
-    // was reached.
-    template <class Take>
-    bool drain(std::uint64_t end, std::size_t octets, Take&& take) {
+    // was reached. Packets can be looked at until `settle` returns, which is called behind the last one.
+    template <class Take, class Settle = void (*)()>
+    bool drain(
+        std::uint64_t end, std::size_t octets, Take&& take, Settle&& settle = [] {}) {
         std::uint64_t at = tail_.load(std::memory_order_relaxed);
         const std::uint64_t limit = at + octets;
         while (at < end && at < limit) {
@@ -44,6 +45,7 @@ class TapRing {
             take(packet_at(at));
             at += record_bytes(size_at(at));
         }
+        settle();
         tail_.store(at, std::memory_order_release);
         return at >= end;
     }

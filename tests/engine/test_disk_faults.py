@@ -122,7 +122,7 @@ with Engine() as roomy, Engine(tap_ring_bytes=1 << 16) as tight, Call(roomy) as 
             call.b.receive()
             slowest = max(slowest, time.monotonic() - asked)
         sent += 1
-        time.sleep(0.01)
+        time.sleep(0.005)
     for engine, recording in zip((roomy, tight), recordings):
         engine.stop_recording(7, "stopped")
         event = closed(engine)

@@ -12,7 +12,7 @@ from mediaserverd.protocol.sasf.verify import verify
 from tests.engine.call import Call, closed, events_until_closed, until
 from tests.engine.phone import receiver_report, rtp, sender_report
 from tests.engine.recorded import RECIPIENT, SIGNER, start
-from tests.engine.sasf_file import CHECKPOINT, END, META, RECORDS, SENDER_REPORT, Other, Packet, SasfFile
+from tests.engine.sasf_file import END, META, RECORDS, SENDER_REPORT, Other, Packet, SasfFile
 from tests.protocol.sasf import independent
 
 both_suites = pytest.mark.parametrize("encrypt", [False, True], ids=["clear", "encrypted"])
@@ -203,20 +203,18 @@ def test_packets_are_in_the_file_half_a_second_later_while_the_recording_runs(ca
     assert recording.read().seal is None
 
 
-def test_no_chunk_spans_more_than_400_ms_and_a_clear_file_is_signed_every_2_s(call: Call, tmp_path: Path) -> None:
+def test_no_chunk_spans_more_than_400_ms(call: Call, tmp_path: Path) -> None:
     recording = start(call.engine, tmp_path / "x.spool")
-    for number in range(125):
+    for number in range(50):
         call.talk([number])
         time.sleep(0.02)
-    until(lambda: len(said(recording.read(), 0)) == 125)
+    until(lambda: len(said(recording.read(), 0)) == 50)  # also the last ones, though nobody speaks
     file = recording.read()
+    assert len(file.chunks) >= 3
     for chunk in file.chunks:
         times = [record.at for record in chunk.records]
-        assert not times or (max(times) - min(times) < 3200 and chunk.time_ms == min(times) // 8)
-    signed = [chunk.time_ms for chunk in file.chunks if chunk.type == CHECKPOINT]
-    assert signed
-    assert max(after - before for before, after in zip([0, *signed], signed, strict=False)) < 2600
-    until(lambda: recording.read().chunks[-1].type == CHECKPOINT)  # also the last ones, though nobody speaks
+        assert max(times) - min(times) < 3200
+        assert chunk.time_ms == min(times) // 8
 
 
 def test_a_chunk_is_closed_at_64_kib(call: Call, tmp_path: Path) -> None:

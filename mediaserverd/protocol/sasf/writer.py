@@ -29,7 +29,7 @@ from mediaserverd.protocol.sasf.opening import Opening, open_file
 from mediaserverd.protocol.sasf.records import REPORT, BodyWriter, Packet, RecordKind
 
 CHUNK_MS: Final = 400
-CHECKPOINT_MS: Final = 2000
+CHECKPOINT_MS: Final = 5000
 MAX_RECORD_BYTES: Final = 65535  # of one packet or document: a UDP datagram, the largest ng message
 _FULL_BODY_BYTES: Final = MAX_BODY_BYTES // 2
 _UNITS_PER_MS: Final = 8

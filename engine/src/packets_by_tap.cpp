@@ -1,0 +1,20 @@
+#include "packets_by_tap.hpp"
+
+namespace engine {
+
+void PacketsByTap::add(const TappedPacket& packet) {
+    const auto tap = static_cast<std::size_t>(packet.tap);
+    const auto at = static_cast<std::uint32_t>(entries_.size());
+    entries_.push_back({.packet = packet});
+    if (chains_.size() <= tap) chains_.resize(tap + 1);
+    Chain& chain = chains_[tap];
+    if (chain.first == kNone) {
+        chain.first = at;
+        taps_.push_back(tap);
+    } else {
+        entries_[chain.last].next = at;
+    }
+    chain.last = at;
+}
+
+}  // namespace engine
