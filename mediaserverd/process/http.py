@@ -23,6 +23,7 @@ BACKLOG = 512
 CONNECTION_LIMIT = 1000  # at once; above it uvicorn answers 503, so a flood cannot take all descriptors
 KEEP_ALIVE_S = 15
 STOP_TIMEOUT_S = 3
+CLOSE_S = 0.5  # for a peer to answer the end of TLS; one that keeps the connection for later does not even read it
 
 SOURCE_LIMIT = 200  # of these from one address: a browser has 6, a proxy in front of us some dozens
 REQUEST_TIMEOUT_S = 15.0  # for a whole request: 4 MB of ledger at 2 Mbit/s
@@ -66,6 +67,11 @@ class _Protocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(CLOSE_S, self.transport.abort)
 
     def send_400_response(self, msg: str) -> None:
         self._blame("malformed", "not HTTP, or a head of more than 64 KB")

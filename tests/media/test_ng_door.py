@@ -16,7 +16,7 @@ from websockets.typing import Subprotocol
 from mediaserverd.media.ng_door import REPLAY_GENERATION_S, UdpDoor, WebSocketDoor
 from mediaserverd.media.sessions import Owner
 from mediaserverd.process.role import StartFault
-from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates
+from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates, issue, write_pair
 from mediaserverd.protocol import ng
 from mediaserverd.protocol.ng import Encoding, Message, Request, Value
 
@@ -147,7 +147,7 @@ async def test_a_udp_port_in_use_is_a_start_fault(office: Office) -> None:
 @pytest.fixture
 def tls(tmp_path: Path) -> ServerTls:
     ensure_site_certificates(tmp_path, ["127.0.0.1"])
-    return ServerTls(tmp_path / "server.pem", tmp_path / "server.key")
+    return ServerTls(tmp_path / "server.pem", tmp_path / "server.key", tmp_path / "ca.pem")
 
 
 @pytest.fixture
@@ -192,6 +192,29 @@ async def test_without_the_token_nobody_comes_in(door: WebSocketDoor, tls: Serve
             pass
     assert caught.value.response.status_code == 401
     assert caught.value.response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize(("role", "token", "let_in"), [
+    ("controller", None, True), ("recorder", None, False), ("media", None, False), ("controller", "wrong", False),
+])  # fmt: skip
+async def test_a_certificate_lets_controllers_in_alone_and_a_shown_token_must_be_right(
+    door: WebSocketDoor, tls: ServerTls, role: str, token: str | None, let_in: bool
+) -> None:
+    directory = tls.certificate.parent
+    own = ServerTls(directory / f"{role}.pem", directory / f"{role}.key")
+    write_pair(own.certificate, own.private_key, *issue(directory, role, ["127.0.0.1"], [role]))
+    link = connect(
+        f"wss://127.0.0.1:{door.port}/",
+        ssl=client_context(directory / "ca.pem", own),
+        subprotocols=[Subprotocol(ng.SUBPROTOCOL)],
+        additional_headers={"Authorization": f"Bearer {token}"} if token else {},
+    )
+    if let_in:
+        async with link as opened:
+            assert (await exchange(opened, "c1", command="x")).body["result"] == "ok"
+    else:
+        with pytest.raises(InvalidStatus, match="401"):
+            await link
 
 
 async def test_a_slow_command_holds_up_no_other(door: WebSocketDoor, tls: ServerTls, office: Office) -> None:

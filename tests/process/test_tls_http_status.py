@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from mediaserverd.process import http
-from mediaserverd.process.http import HttpServer, client_certificate_roles
+from mediaserverd.process.http import STOP_TIMEOUT_S, HttpServer, client_certificate_roles
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.status import StatusServer
 from mediaserverd.process.tls import ServerTls, client_context, ensure_site_certificates, server_context
@@ -181,3 +181,11 @@ def test_a_secret_never_reaches_the_log() -> None:
     assert '"role": "media"' in run.stderr
     assert "ZeroDivisionError" in run.stderr
     assert "hunter2" not in run.stderr
+
+
+async def test_a_stop_does_not_wait_for_clients_that_keep_their_connection(server: HttpServer, site: Path) -> None:
+    async with httpx.AsyncClient(verify=client_context(site / "ca.pem")) as client:
+        assert (await client.get(f"https://127.0.0.1:{server.port}/")).status_code == 200
+        began = asyncio.get_running_loop().time()
+        await server.stop()
+        assert asyncio.get_running_loop().time() - began < STOP_TIMEOUT_S - 0.5
