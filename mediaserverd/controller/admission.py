@@ -25,7 +25,7 @@ from mediaserverd.policy.initiation import InitiationVerdict
 from mediaserverd.policy.routing import FromLine, FromStation, Route, RouteRefusal
 from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.flow import Flow
-from mediaserverd.protocol.sip.grammar import SipError
+from mediaserverd.protocol.sip.grammar import SipError, legible
 from mediaserverd.protocol.sip.message import Request
 from mediaserverd.protocol.sip.uri import NameAddress
 
@@ -69,7 +69,7 @@ class Admission:
         caller = self._caller(request, source)
         if isinstance(caller, Unproven):
             return caller
-        dialled = request.uri.user_text
+        dialled = legible(request.uri.user_text)
         route = rules.routing.route(caller, dialled)
         if isinstance(route, RouteRefusal):
             return Declined(route.status, route.reason, caller.name, dialled, route.rule)
@@ -84,7 +84,7 @@ class Admission:
         line = self._authentication.line_of(source)
         if line is not None and not request.credentials and not self._locations.is_from(source):
             says = _asserted(request)
-            return FromLine(line.name, says.uri.user_text, says.display_name)
+            return FromLine(line.name, legible(says.uri.user_text), legible(says.display_name))
         proven: Station | Unproven = self._authentication.station_of(request, source)
         return proven if isinstance(proven, Unproven) else FromStation(proven.name)
 

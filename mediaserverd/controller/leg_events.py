@@ -20,7 +20,7 @@ from mediaserverd.protocol.sip.endpoint import (
     SessionEnded,
     TransactionFailed,
 )
-from mediaserverd.protocol.sip.grammar import SipError
+from mediaserverd.protocol.sip.grammar import SipError, legible
 from mediaserverd.protocol.sip.headers import Reason
 from mediaserverd.protocol.sip.message import Request, Response
 
@@ -69,7 +69,7 @@ def _request(leg: LiveLeg, received: RequestReceived) -> Iterator[on.Event]:
 
 
 def _response(leg: LiveLeg, transaction: ClientTransaction, response: Response) -> Iterator[on.Event]:
-    status, reason = response.status, response.reason
+    status, reason = response.status, legible(response.reason)
     if (info := leg.our_infos.get(transaction)) is not None:
         if status >= 200:
             del leg.our_infos[transaction]
@@ -121,7 +121,7 @@ def _ending(leg: LiveLeg, ended: SessionEnded) -> Iterator[on.Event]:
 
 def _why_refused(leg: LiveLeg, ended: SessionEnded) -> tuple[int, str]:
     if isinstance(ended.message, Response) and ended.message.status >= 300:
-        return ended.message.status, ended.message.reason
+        return ended.message.status, legible(ended.message.reason)
     match ended.cause:
         case Ending.TIMEOUT if not leg.given_up:
             return 408, "Request Timeout"
@@ -138,7 +138,7 @@ def _reason_text(message: Request | Response | None) -> str:
         reason = message.headers.one("Reason", Reason.parse)
     except SipError:
         return ""
-    return reason.text if reason else ""
+    return legible(reason.text) if reason else ""
 
 
 def has_room_for_info(leg: LiveLeg) -> bool:

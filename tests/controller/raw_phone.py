@@ -94,7 +94,7 @@ class RawPhone:
     def send(self, start: str, headers: list[str], body: str = "") -> None:
         typed = ["Content-Type: application/sdp"] if body else []
         lines = [start, *headers, *typed, f"Content-Length: {len(body)}", "", body]
-        self._write("\r\n".join(lines).encode())
+        self._write("\r\n".join(lines).encode("utf-8", "surrogateescape"))
 
     def via(self) -> str:
         return f"Via: SIP/2.0/{self.transport.upper()} 127.0.0.1:{self.port};branch=z9hG4bK{secrets.token_hex(6)};rport"

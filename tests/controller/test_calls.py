@@ -393,6 +393,22 @@ async def test_a_trusted_line_calls_in_without_digest_and_a_stranger_does_not(si
         await alice.next(407)
 
 
+async def test_a_caller_whose_name_is_not_utf_8_is_recorded_like_any_other(site: Site) -> None:
+    line = {"name": "carrier", "address": "127.0.0.1:5080", "trusted_addresses": ["127.0.0.1"], "inbound_to": "102"}
+    async with stage_of(site, lines=[line]) as stage:
+        bob = await stage.phone("bob")
+        carrier = await RawPhone("+4930999").open()
+        call = carrier.start_call("whatever")
+        call.send("INVITE", 'P-Asserted-Identity: "M\udcfcller" <sip:+4930999@127.0.0.1>', body=carrier.sdp())
+        bob.reply(await bob.next("INVITE"), 200, "OK", bob.sdp(50000))
+        call.take(await carrier.next(200))
+        call.send("ACK")
+        await bob.next("ACK")
+        await until(lambda: stage.recorder.entries)
+        assert stage.recorder.entries[0]["calling"]["name"] == "Müller"
+        assert await stage.running() == 1
+
+
 async def test_a_reload_swaps_stations_and_policies_and_refuses_what_is_wrong(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")

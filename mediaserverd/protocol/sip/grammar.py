@@ -33,6 +33,7 @@ _PARAMETER = re.compile(
 )
 _ELEMENT = re.compile(rf'(?:[^,"<]++|{QUOTED}|<[^>]*+>)*+', re.DOTALL)
 _ESCAPED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _TO_ESCAPE = re.compile(
     r'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f"\\]'
 )  # what qdtext excludes, CR and LF apart: they never pass
@@ -200,3 +201,9 @@ def _writable(value: str | None) -> str | None:
 
 
 NO_PARAMETERS = Parameters()
+
+
+def legible(text: str) -> str:
+    """For people, and for JSON, which holds no bytes that are not UTF-8: those are read as the ISO 8859-1 that old
+    phones and carriers mean by them."""
+    return _NOT_UTF8.sub(lambda found: chr(ord(found[0]) - 0xDC00), text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserverd.protocol.sip.grammar import Parameters, SipError, quote, unquote
+from mediaserverd.protocol.sip.grammar import Parameters, SipError, legible, quote, unquote
 from mediaserverd.protocol.sip.headers import Challenge, CSeq, MediaType, Reason, RetryAfter, Via
 from mediaserverd.protocol.sip.message import Headers, Request, Response, parse_message
 from mediaserverd.protocol.sip.uri import NameAddress, Uri, escape_user, unescape
@@ -43,6 +43,13 @@ def test_quoting_is_undone_by_unquoting(text: str) -> None:
 @given(texts | raw_texts)
 def test_escaping_a_user_is_undone_by_reading_it(text: str) -> None:
     assert unescape(escape_user(text)) == text
+
+
+@given(raw_texts)
+def test_a_text_for_people_is_unicode_whatever_bytes_came(text: str) -> None:
+    wire = text.encode("utf-8", "surrogateescape")
+    assert legible(text).encode().decode() == legible(text)
+    assert (legible(text) == text) == (wire == text.encode("utf-8", "replace"))
 
 
 @given(uris)
