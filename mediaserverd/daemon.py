@@ -1,7 +1,8 @@
 """Runs roles: one role in this process, or all of them as supervised children. Signals, reload, drain, notification.
 
 Signals, for one role and for the whole alike: TERM or INT drains and stops (a second one stops at once), HUP verifies
-the configuration and applies it, or keeps the running one and says what is wrong.
+the configuration and applies it, or keeps the running one and says what is wrong. USR2 is for a restart: the role stops
+without waiting, and leaves what runs to its next process; of the whole, that is the controller, which starts again.
 """
 
 from __future__ import annotations
@@ -130,9 +131,10 @@ class _RoleRun:
         self._reloading = asyncio.Lock()
         self.stopping = asyncio.Event()
         self.stop_now = asyncio.Event()
+        self.handing_over = False
 
     async def run(self) -> None:
-        on_signals(self._stop, self._reload_soon)
+        on_signals(self._stop, self._reload_soon, self._hand_over)
         await self.role.start()
         _settle_memory()
         log.info("started", pid=os.getpid())
@@ -149,7 +151,7 @@ class _RoleRun:
 
     async def _drain(self) -> None:
         log.info("draining", timeout_s=self.config.drain_timeout_s)
-        drain = asyncio.create_task(self.role.drain())
+        drain = asyncio.create_task(self.role.hand_over() if self.handing_over else self.role.drain())
         hurry = asyncio.create_task(self.stop_now.wait())
         await asyncio.wait((drain, hurry), timeout=self.config.drain_timeout_s, return_when=asyncio.FIRST_COMPLETED)
         for task in (drain, hurry):
@@ -158,6 +160,10 @@ class _RoleRun:
 
     def _stop(self) -> None:
         (self.stop_now if self.stopping.is_set() else self.stopping).set()
+
+    def _hand_over(self) -> None:
+        self.handing_over = not self.stopping.is_set()
+        self.stopping.set()
 
     def _reload_soon(self) -> None:
         self._reload_task = asyncio.create_task(self._reload_quietly())
@@ -198,12 +204,13 @@ async def _watchdog() -> None:
         await asyncio.sleep(interval)
 
 
-def on_signals(stop: Callable[[], None], reload: Callable[[], None]) -> None:
-    """TERM and INT call ``stop`` (each time), HUP calls ``reload``."""
+def on_signals(stop: Callable[[], None], reload: Callable[[], None], hand_over: Callable[[], None]) -> None:
+    """TERM and INT call ``stop`` (each time), HUP calls ``reload``, USR2 calls ``hand_over``."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGINT, stop)
     loop.add_signal_handler(signal.SIGHUP, reload)
+    loop.add_signal_handler(signal.SIGUSR2, hand_over)
 
 
 # -- all roles as children -----------------------------------------------------------------------------------------
@@ -244,7 +251,7 @@ class Supervisor:
         self._stop_signals = 0
 
     async def run(self) -> int:
-        on_signals(self._stop, self._reload)
+        on_signals(self._stop, self._reload, self._restart_controller)
         tasks = [asyncio.create_task(self._keep(child), name=child.role) for child in self.children]
         announce = asyncio.create_task(self._announce())
         await self.stopping.wait()
@@ -260,6 +267,11 @@ class Supervisor:
         if self._stop_signals > 1:
             for child in self.children:
                 _signal(child, signal.SIGTERM)
+
+    def _restart_controller(self) -> None:
+        for child in self.children:
+            if child.role == "controller":
+                _signal(child, signal.SIGUSR2)
 
     def _reload(self) -> None:
         try:
@@ -289,7 +301,8 @@ class Supervisor:
                 return
             if time.monotonic() - child.started_at > RAN_WELL_S:
                 child.delay_s = RESTART_DELAY_S
-            log.error("role_died", child=child.role, exit_status=status, restart_in_s=child.delay_s)
+            if status:  # else it was told to restart
+                log.error("role_died", child=child.role, exit_status=status, restart_in_s=child.delay_s)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), child.delay_s)
             child.delay_s = min(child.delay_s * 2, RESTART_DELAY_MAX_S)

@@ -133,12 +133,32 @@ class Anchoring:
                 del self._lingering[server]
                 self._emit(MediaDelete(server))
 
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Servers other than the one that carries the call, which may have something of it all the same."""
+        moving = (self._move.target, self._move.origin) if self._move else ()
+        found = dict.fromkeys((*self._lingering, *moving))
+        return tuple(server for server in found if server and server != self._audio.server)
+
+    @property
+    def lost(self) -> str:
+        """The carrier that died, as long as no other one has its place."""
+        return self._lost[0] if self._lost else ""
+
+    def take_over(self, left: tuple[str, ...], lost: str, now: float, *, unsettled: bool) -> None:
+        """From an earlier process. ``unsettled``: it was about to change something, and nobody knows what phones and
+        server have heard of that: all of them are told once more how the call stands."""
+        self._lingering = dict.fromkeys(left, now + LINGER_S)
+        legs = self._legs()
+        if lost:
+            self.carrier_lost(lost, now)
+        elif unsettled and legs:
+            self._begin(self._audio.server, legs, now, planned=True)
+
     def end(self) -> None:
         """The call does: every server but the one that carries it is told, and whoever waits for one."""
-        left = [*self._lingering, *((self._move.target, self._move.origin) if self._move else ())]
-        for server in dict.fromkeys(left):
-            if server and server != self._audio.server:
-                self._emit(MediaDelete(server))
+        for server in self.left:
+            self._emit(MediaDelete(server))
         self._lingering.clear()
         self._move = self._quest = self._lost = None
         if self._wanted_by:
@@ -234,13 +254,16 @@ class Anchoring:
             self._leave(move.origin, now + LINGER_S)
             self._arrived(move, now)
             return
-        self._failed.add(move.target)
-        if not move.prepared:
+        if move.target == move.origin:
+            self._tell(f"not everybody could be told how the call stands: {move.fault}")
+        elif not move.prepared:
+            self._failed.add(move.target)
             self._tell(move.fault)
             self._emit(MediaDelete(move.target))  # it may have taken the offer before it refused the answer
             if self._quest:
                 self._quest.why_not = move.fault
         else:
+            self._failed.add(move.target)
             self._not_moved(move, now)
         if self._lost and self._audio.server == self._lost[0]:
             self._audio.drop_server(delete=True)

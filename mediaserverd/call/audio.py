@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Final
 
 from mediaserverd.call.commands import Command, MediaAnswer, MediaDelete, MediaOffer
 from mediaserverd.call.events import MediaRequest
@@ -18,6 +19,8 @@ from mediaserverd.call.setup import OwnOrigin
 from mediaserverd.protocol import sdp
 from mediaserverd.protocol.negotiation import OwnedSession, Side, narrowed
 from mediaserverd.protocol.sdp import Origin, SdpError, SessionDescription
+
+SKIPPED_VERSIONS: Final = 100  # of our o= lines after a restart: a phone ignores what it takes for an old one
 
 
 class Purpose(Enum):
@@ -61,6 +64,16 @@ class _Request:
     server: str
 
 
+@dataclass(frozen=True, slots=True)
+class AudioSnapshot:
+    """The path as it was last settled, for another process: what each side was told last, and how often before."""
+
+    server: str
+    agreed: Agreed
+    told: dict[Side, bytes]
+    versions: dict[Side, int]
+
+
 class AudioPath:
     def __init__(
         self, candidates: Sequence[str], origin: OwnOrigin, emit: Callable[[Command], None], look_back_ms: int = 0
@@ -76,6 +89,23 @@ class AudioPath:
         self._sessions = {
             side: OwnedSession(_origin(origin, origin.session_id + offset)) for offset, side in enumerate(Side)
         }
+
+    def snapshot(self) -> AudioSnapshot | None:
+        """None: nothing is agreed."""
+        if self.agreed is None:
+            return None
+        told = {side: self.last_towards(side) for side in Side}
+        versions = {side: self._sessions[side].origin.version for side in Side}
+        return AudioSnapshot(self.server, self.agreed, told, versions)
+
+    def take_over(self, kept: AudioSnapshot) -> None:
+        """The path of an earlier process, which may have told the phones more than was written down."""
+        self.server, self.agreed = kept.server, kept.agreed
+        for side in Side:
+            session = self._sessions[side]
+            origin = replace(session.origin, version=kept.versions[side] + SKIPPED_VERSIONS)
+            told = readable(kept.told[side])
+            self._sessions[side] = OwnedSession(origin, told and told.with_origin(origin))
 
     def take_next_server(self) -> bool:
         """Whether there was another candidate; its first request is to follow."""

@@ -15,6 +15,8 @@ phase is here, to be read in one place.
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
 from typing import Final, assert_never
 
 from mediaserverd.call import commands as do
@@ -35,6 +37,7 @@ from mediaserverd.call.recordings import Recordings
 from mediaserverd.call.responses import PHRASES
 from mediaserverd.call.ringback import Ringback
 from mediaserverd.call.setup import CallSetup
+from mediaserverd.call.snapshot import CallSnapshot
 from mediaserverd.call.story import CallSummary, Story
 from mediaserverd.policy.facts import Party
 from mediaserverd.protocol.negotiation import Side, voice_codec
@@ -47,6 +50,8 @@ class Call:
 
     def __init__(self, setup: CallSetup) -> None:
         self.setup = setup
+        self._setup_kept = replace(setup, targets=())
+        self._kept: CallSnapshot | None = None  # what an earlier process left, until it is taken over
         self.story = Story()
         self._phase = Phase.NEW
         self._now = 0.0
@@ -78,6 +83,43 @@ class Call:
         self._offer = b""  # the first one, from whichever side
         self._accept_body = b""
         self._account = Account()
+
+    @classmethod
+    def restored(cls, kept: CallSnapshot) -> Call:
+        """A call of an earlier process, which had been answered. ``TakenOver`` is to be the first event."""
+        call = cls(kept.setup)
+        call._caller.state = LegState.UP
+        call._winner = call._fork.take_over(kept.winner, kept.called)
+        call._audio.take_over(kept.audio)
+        call.recordings.take_over(kept.recordings)
+        call.control.take_over(kept.control)
+        call._account = replace(kept.account)
+        call.story = Story([*kept.story], kept.story_left_out)
+        call._phase = Phase.TALKING
+        call._kept = kept
+        deque(call._holds.changes(kept.audio.agreed), maxlen=0)  # the recording knows of them
+        return call
+
+    def snapshot(self) -> CallSnapshot | None:
+        """None: it is not answered yet, or ends. An answer whose ACK has not come counts."""
+        late = self._phase is Phase.CONFIRMING and self._winner is not None and self._winner.owes_ack
+        audio = self._audio.snapshot()
+        if self._phase not in (Phase.CONFIRMING, Phase.TALKING) or late or self._winner is None or audio is None:
+            return None
+        return CallSnapshot(
+            setup=self._setup_kept,
+            winner=self._winner.id,
+            called=self._winner.party,
+            audio=audio,
+            left=self._anchoring.left if self._kept is None else self._kept.left,
+            lost=self._anchoring.lost if self._kept is None else self._kept.lost,
+            unsettled=self._conversation.is_unsettled if self._kept is None else self._kept.unsettled,
+            recordings=self.recordings.snapshot(),
+            control=self.control.snapshot(),
+            account=replace(self._account),
+            story=tuple(self.story.lines),
+            story_left_out=self.story.left_out,
+        )
 
     @property
     def phase(self) -> Phase:
@@ -154,6 +196,8 @@ class Call:
                 self._control_requested(event)
             case on.Woken():
                 self._woken()
+            case on.TakenOver():
+                self._taken_over()
             case on.EndRequested(reason, status):
                 self._end(_SYSTEM, reason, status)
             case _:
@@ -410,6 +454,14 @@ class Call:
             self._emit(do.Deny(event.request, f"the audio cannot be recorded: {fault}"))
         else:
             self.control.requested(event, self._situation, self._now)
+
+    def _taken_over(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is None:
+            return
+        self._tell("another process of the controller goes on with the call")
+        self._anchoring.take_over(kept.left, kept.lost, self._now, unsettled=kept.unsettled)
+        self.control.ask_again()
 
     @property
     def _situation(self) -> Situation:

@@ -8,7 +8,7 @@ recorded until it is over, and what was heard before its end never becomes look-
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, assert_never
 
@@ -44,6 +44,14 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlSnapshot:
+    """For another process. Whoever waited for an answer has lost it with the earlier one."""
+
+    pause: Pause | None
+    paused_until: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """What a reply of the media server will be about."""
 
@@ -70,6 +78,23 @@ class RecordingControl:
         self._asked: dict[on.Change, _Asked] = {}
         self._starts: dict[str, on.ControlRequest] = {}  # recording id -> who waits for it
         self._paused_until = 0.0  # when the last pause was over
+
+    def snapshot(self) -> ControlSnapshot:
+        return ControlSnapshot(self.pause and replace(self.pause, ending=False), self._paused_until)
+
+    def take_over(self, kept: ControlSnapshot) -> None:
+        self.pause, self._paused_until = kept.pause and replace(kept.pause), kept.paused_until
+
+    def ask_again(self) -> None:
+        """What the media server has perhaps not heard of: a start, a pause."""
+        pause, recording = self.pause, self._recordings.current
+        if recording is None:
+            return
+        recording.ask_again(self.begun_paused)
+        if pause and recording.server and (recording.pending or not pause.confirmed):
+            change = self._ask(What.PAUSE, None, pause=pause)
+            how = pause.mode, pause.secure, pause.by, self._codes
+            self._emit(do.PauseRecording(change, recording.server, *how))
 
     @property
     def until(self) -> float | None:

@@ -36,6 +36,11 @@ class Conversation:
         return self._renegotiation is not None or self._move is not None
 
     @property
+    def is_unsettled(self) -> bool:
+        """The phones may have different views of the call."""
+        return self._move is not None or (self._renegotiation is not None and not self._renegotiation.is_agreed)
+
+    @property
     def is_moving(self) -> bool:
         return self._move is not None
 

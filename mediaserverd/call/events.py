@@ -324,6 +324,11 @@ class Woken:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The first of all events in the process that goes on with a call of an earlier one (``Call.restored``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndRequested:
     """The controller ends the call: shutdown, administrator. ``status`` goes to a caller who is not answered yet."""
 
@@ -366,5 +371,6 @@ Event = (
     | SideHeard
     | ControlEvent
     | Woken
+    | TakenOver
     | EndRequested
 )

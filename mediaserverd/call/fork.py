@@ -14,6 +14,7 @@ from mediaserverd.call.events import LegId
 from mediaserverd.call.legs import Leg, LegState
 from mediaserverd.call.responses import PHRASES, best
 from mediaserverd.call.setup import Target
+from mediaserverd.policy.facts import Party
 
 MAX_BRANCHES: Final = 64  # a workgroup whose members have a few phones each; every branch is a dialog
 
@@ -30,6 +31,11 @@ class Fork:
             self.legs[leg.id] = leg
             self._emit(Dial(leg.id, target, body))
         return max(0, len(targets) - MAX_BRANCHES)
+
+    def take_over(self, winner: LegId, party: Party) -> Leg:
+        """It won, and nobody else is left."""
+        leg = self.legs[winner] = Leg(winner, party, LegState.UP)
+        return leg
 
     @property
     def ringing(self) -> list[Leg]:

@@ -8,6 +8,7 @@ server stands in the ledger, which fails in the end: so every second that was to
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -28,6 +29,33 @@ class RecordingState(Enum):
     OVER = "over"
 
 
+@dataclass(frozen=True, slots=True)
+class RecordingSnapshot:
+    """A recording, for another process. ``unserved`` and ``why`` are of one that is interrupted."""
+
+    order: RecordingOrder
+    state: RecordingState
+    outcome: str
+    segment: int
+    server: str
+    began_paused: bool
+    file: str
+    uri: str
+    called: Party
+    asked_at: float
+    unserved: bool
+    why: str
+
+    @property
+    def announced(self) -> bool:
+        """The ledger waits for the end of this segment."""
+        return self.unserved or self.state in (
+            RecordingState.ASKED,
+            RecordingState.RUNNING,
+            RecordingState.STOPPING,
+        )
+
+
 class Recording:
     """Times are those given to ``Call.handle``, in seconds."""
 
@@ -46,6 +74,33 @@ class Recording:
         self._ended: tuple[EndReason, float] | None = None  # the end came before the reply to the start
         self._unserved = False  # this segment has no media server
         self._why = ""  # it is interrupted
+
+    @classmethod
+    def restored(cls, kept: RecordingSnapshot, setup: CallSetup, emit: Callable[[Command], None]) -> Recording:
+        recording = cls(kept.order, setup, emit)
+        recording.state, recording.outcome, recording.segment = kept.state, kept.outcome, kept.segment
+        recording.server, recording.began_paused = kept.server, kept.began_paused
+        recording.file, recording.uri = kept.file, kept.uri
+        recording._called, recording._asked_at = kept.called, kept.asked_at
+        recording._unserved, recording._why = kept.unserved, kept.why
+        recording.not_stopped()
+        return recording
+
+    def snapshot(self) -> RecordingSnapshot:
+        return RecordingSnapshot(
+            order=self.order,
+            state=self.state,
+            outcome=self.outcome,
+            segment=self.segment,
+            server=self.server,
+            began_paused=self.began_paused,
+            file=self.file,
+            uri=self.uri,
+            called=self._called,
+            asked_at=self._asked_at,
+            unserved=self._unserved,
+            why=self._why,
+        )
 
     @property
     def pending(self) -> bool:
@@ -72,8 +127,18 @@ class Recording:
             self.state, self.outcome, self._unserved = RecordingState.INTERRUPTED, NO_SERVER, True
             return
         self.state, self._asked_at, self.began_paused = RecordingState.ASKED, now, paused is not None
-        order, metadata = self.order, {**self._expected(server).document(), "tags": list(self.order.tags)}
-        self._emit(StartRecording(server, order.recording_id, self.segment, order.form, metadata, look_back_ms, paused))
+        self._ask(look_back_ms, paused)
+
+    def ask_again(self, paused: BegunPaused | None) -> None:
+        """Nobody knows whether the server has heard of it. One that has takes it for a resumption."""
+        if self.pending:
+            self._ask(0, paused if self.began_paused else None)
+
+    def _ask(self, look_back_ms: int, paused: BegunPaused | None) -> None:
+        order, metadata = self.order, {**self._expected(self.server).document(), "tags": list(self.order.tags)}
+        self._emit(
+            StartRecording(self.server, order.recording_id, self.segment, order.form, metadata, look_back_ms, paused)
+        )
 
     def wait_for_server(self) -> None:
         """It is interrupted, and nobody can take it for now."""

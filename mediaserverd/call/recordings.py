@@ -3,13 +3,13 @@ somebody may ask for, and when, is decided in ``control``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from mediaserverd.call import events as on
 from mediaserverd.call.commands import Command
 from mediaserverd.call.ledger import EndReason
-from mediaserverd.call.recording import Recording, RecordingState
+from mediaserverd.call.recording import Recording, RecordingSnapshot, RecordingState
 from mediaserverd.call.setup import CallSetup, RecordingOrder
 
 MAX_RECORDINGS: Final = 100  # of one call: each is a row of the catalogue and some lines of the story
@@ -22,6 +22,12 @@ class Recordings:
         self._emit = emit
         self._tell = tell
         self._refusing: set[str] = set()
+
+    def take_over(self, kept: Iterable[RecordingSnapshot]) -> None:
+        self.all = [Recording.restored(each, self._setup, self._emit) for each in kept]
+
+    def snapshot(self) -> tuple[RecordingSnapshot, ...]:
+        return tuple(each.snapshot() for each in self.all)
 
     @property
     def of_policy(self) -> Recording | None:

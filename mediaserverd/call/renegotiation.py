@@ -48,6 +48,11 @@ class Renegotiation:
     def over(self) -> bool:
         return self.waiting is Waiting.NOTHING
 
+    @property
+    def is_agreed(self) -> bool:
+        """Both phones know; only the ACK is missing."""
+        return self.waiting is Waiting.ACK and not self._late
+
     def begin(self, offer: bytes) -> None:
         if offer:
             self._relay_offer(self.asking, offer)

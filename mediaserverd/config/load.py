@@ -231,6 +231,7 @@ def _controller(
         control_token_file=secrets / "control.token",
         ring_timeout_s=entry.sip.ring_timeout_s,
         max_calls=entry.sip.max_calls,
+        calls_at_stop=entry.sip.calls_at_stop,
         drain_timeout_s=entry.drain_timeout_s,
     )
 

@@ -107,6 +107,7 @@ class SipSection(Section):
     digest_algorithms: tuple[Literal["SHA-256", "MD5"], ...] = Field(("MD5",), min_length=1)
     ring_timeout_s: float = Field(120.0, gt=0, le=600)
     max_calls: int = Field(5000, gt=0)
+    calls_at_stop: Literal["end", "hand-over"] = "end"
     status_port: Port = 9501
 
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import random
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,8 @@ def utc_text(at: datetime) -> str:
 
 
 class Ledger:
-    """``start`` ends what an earlier run left open; ``append`` writes; a task of its own sends."""
+    """``start`` ends what an earlier run left open and this one does not go on with; ``append`` writes; a task of its
+    own sends."""
 
     def __init__(
         self,
@@ -71,12 +72,13 @@ class Ledger:
         self.unsent = 0
         self.fault = ""  # why the recorder does not take entries; empty: it does, or nothing was sent yet
 
-    async def start(self) -> None:
+    async def start(self, going_on: Collection[tuple[str, int]] = ()) -> None:
+        """``going_on``: recordings, by id and segment, of calls that this process goes on with."""
         await self._database.open()
         # A lost state directory must not repeat sequences: the recorder would ignore them as known.
         first = int(datetime.now(UTC).timestamp() * 1000)
         await self._database.run(lambda connection: _seed_sequence(connection, first))
-        ended = await self._database.run(_end_running)
+        ended = await self._database.run(lambda connection: _end_running(connection, going_on))
         self._count(await self._database.run(_count))
         if ended:
             log.warning("recordings_of_an_earlier_run_ended", recordings=ended)
@@ -234,9 +236,10 @@ def _write(connection: sqlite3.Connection, entry: Mapping[str, Any]) -> int:
     return cursor.lastrowid
 
 
-def _end_running(connection: sqlite3.Connection) -> int:
+def _end_running(connection: sqlite3.Connection, going_on: Collection[tuple[str, int]]) -> int:
     """The earlier run died: nobody else says that these ended. Their true length is in the media server's report."""
-    rows = connection.execute("SELECT recording_id, segment FROM running ORDER BY since").fetchall()
+    found = connection.execute("SELECT recording_id, segment FROM running ORDER BY since").fetchall()
+    rows = [row for row in found if row not in going_on]
     at = utc_text(datetime.now(UTC))
     for recording_id, segment in rows:
         entry = {"at": at, "event": "ended", "recording_id": recording_id, "segment": segment}

@@ -107,6 +107,8 @@ def _ending(leg: LiveLeg, ended: SessionEnded) -> Iterator[on.Event]:
         yield on.Refused(leg.id, *_why_refused(leg, ended))
         return
     match ended.cause:
+        case Ending.CANCELLED if leg.accepting:  # the call holds it for answered
+            yield on.HungUp(leg.id, "cancelled")
         case Ending.CANCELLED if leg.id == CALLER:
             yield on.Cancelled()
         case Ending.BYE:

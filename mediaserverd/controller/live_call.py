@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,26 +25,28 @@ from mediaserverd.call.ledger import Ended, EndReason, Expected, Failed, LedgerE
 from mediaserverd.call.story import CallSummary
 from mediaserverd.controller import metrics
 from mediaserverd.controller.admission import Admitted
+from mediaserverd.controller.call_record import CallRecord, Moment
 from mediaserverd.controller.database import DatabaseFault
-from mediaserverd.controller.dialling import ContactWay, LineWay
+from mediaserverd.controller.dialling import Way
 from mediaserverd.controller.doors import Doors
+from mediaserverd.controller.keeping import Keeping
+from mediaserverd.controller.leg_dialling import dial, tries_next_address
 from mediaserverd.controller.leg_events import SessionEvent, call_events, has_room_for_info, sdp_of
-from mediaserverd.controller.live_leg import LiveLeg
+from mediaserverd.controller.leg_speech import hang_up, is_away, say, say_when_back
+from mediaserverd.controller.live_leg import LiveLeg, Said
 from mediaserverd.controller.media_link import MediaFault
 from mediaserverd.controller.ng_commands import Wish, fault_of, ng_command, ng_outcome, undo_recording
-from mediaserverd.controller.selecting import MAX_CHOICES, for_operation
+from mediaserverd.controller.selecting import MAX_CHOICES, Choice, for_operation
+from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
-    Ending,
     RequestReceived,
     ServerTransaction,
     Session,
     SessionEnded,
 )
-from mediaserverd.protocol.sip.flow import Flow
-from mediaserverd.protocol.sip.headers import Reason
-from mediaserverd.protocol.sip.message import Request, Response
-from mediaserverd.protocol.sip.session import Authorize, SessionBusyError
+from mediaserverd.protocol.sip.message import Response
+from mediaserverd.protocol.sip.session import Authorize
 
 log = structlog.get_logger()
 
@@ -65,20 +68,20 @@ _BEHIND_THE_LEDGER = (
 class LiveCall:
     """``entry`` is the agenda's."""
 
-    def __init__(self, admitted: Admitted, invite: ServerTransaction, doors: Doors) -> None:
-        self.call = Call(admitted.setup)
-        self.id = admitted.setup.call_id
-        self.reasons = admitted.reasons
-        first = [admitted.choice] if admitted.choice else []
-        self.choices = deque(first, maxlen=MAX_CHOICES)  # of media servers, the latest last
+    def __init__(self, call: Call, reasons: tuple[str, ...], selection: SelectionRequest, doors: Doors) -> None:
+        self.call = call
+        self.id = call.setup.call_id
+        self.reasons = reasons
+        self.selection = selection  # what media servers are asked for
+        self.choices: deque[Choice] = deque(maxlen=MAX_CHOICES)  # of media servers, the latest last
         self.invited_at = datetime.now(UTC)
         self.started = doors.now()
         self.over = False
         self.entry: float | None = None
-        self._ways = admitted.ways
-        self._selection = admitted.selection
-        self._invite = invite
+        self._ways: Mapping[str, Way] = {}
+        self._invite: ServerTransaction | None = None
         self._doors = doors
+        self._keeping = Keeping(doors.store)
         self._commands: deque[do.Command] = deque()
         self._behind: deque[do.Command] = deque()  # wait for the entry that is held
         self._held = False  # a ledger entry is on its way to the disk
@@ -91,6 +94,29 @@ class LiveCall:
         self._recording: set[tuple[str, int]] = set()  # in the ledger as expected, not as ended
         self._wishes = itertools.count(1)
         self._wishers: dict[ControlRequest, asyncio.Future[do.Grant | do.Deny]] = {}
+
+    @classmethod
+    def admitted(cls, admitted: Admitted, invite: ServerTransaction, doors: Doors) -> LiveCall:
+        live = cls(Call(admitted.setup), admitted.reasons, admitted.selection, doors)
+        if admitted.choice:
+            live.choices.append(admitted.choice)
+        live._ways, live._invite = admitted.ways, invite
+        return live
+
+    @classmethod
+    def restored(cls, record: CallRecord, credentials: Callable[[str], Authorize | None], doors: Doors) -> LiveCall:
+        """Of an earlier process; ``credentials`` are those of a line. Raises SipError if it cannot be read."""
+        now = Moment(doors.now(), time.time())
+        kept = record.call.shifted(record.made_at.until(now))
+        live = cls(Call.restored(kept), record.reasons, record.selection, doors)
+        live.invited_at, live.started = record.invited_at, kept.account.invited_at or now.loop
+        live.servers, live.holding, live._recording = set(record.servers), set(record.holding), set(record.running)
+        for each in record.legs:
+            leg = live.legs[each.id] = LiveLeg(each.id, live._infos, each.station, each.line, settled=True)
+            leg.session = doors.endpoint.restore(each.session, now.loop, authorize=credentials(each.line))
+            doors.attach(leg.session, live, leg)
+        live.keep()
+        return live
 
     @property
     def deadline(self) -> float | None:
@@ -107,7 +133,23 @@ class LiveCall:
         leg = self.legs[CALLER]
         leg.session, leg.station = session, station
         self._doors.attach(session, self, leg)
+        assert self._invite is not None
         self.feed(on.Invited(sdp_of(self._invite.request)))
+
+    @property
+    def is_kept(self) -> bool:
+        """The next process can go on with it."""
+        return self._keeping.record is not None
+
+    def keep(self) -> None:
+        """To be called whenever something may have changed."""
+        self._keeping.note(self)
+
+    def let_go(self) -> None:
+        """The next process goes on with it: nothing that happens here concerns it any more."""
+        self.over = True
+        self._keeping.let_go()
+        self._turn_away("the controller restarts; ask again")
 
     def feed(self, event: on.Event) -> None:
         if not self.over:
@@ -133,7 +175,9 @@ class LiveCall:
         if isinstance(output, RequestReceived) and output.request.method == "INFO" and not has_room_for_info(leg):
             self._doors.endpoint.reply(output.transaction, 500, self._doors.now(), headers=[("Retry-After", 1)])
             return
-        if isinstance(output, SessionEnded) and self._tries_next_address(leg, output):
+        if leg.unsaid and leg.session is not None and not self._doors.is_gone(leg.session.flow):
+            leg.back.set()
+        if isinstance(output, SessionEnded) and tries_next_address(leg, output):
             return
         for event in call_events(leg, output):
             self.feed(event)
@@ -189,13 +233,14 @@ class LiveCall:
     def _carry_out(self, command: do.Command) -> None:
         match command:
             case do.SendProgress() | do.Accept() | do.Refuse():
+                self._note_set_up_time()
                 self._answer_caller(command)
             case do.Dial():
                 self._dial(command)
             case do.CancelDial(leg_id):
                 self._hang_up(self.legs[leg_id], 487, "")
             case do.Acknowledge() | do.SendOffer() | do.SendInfo() | do.HangUp():
-                self._speak(self.legs[command.leg], command)
+                self._say(self.legs[command.leg], command)
             case do.AnswerOffer() | do.AnswerInfo():
                 self._answer(self.legs[command.leg], command)
             case do.Grant() | do.Deny():
@@ -236,87 +281,53 @@ class LiveCall:
                 wisher.set_result(do.Deny(request, reason))
 
     def _answer_caller(self, command: do.SendProgress | do.Accept | do.Refuse) -> None:
+        assert self._invite is not None
+        status, reason = (200, "OK") if isinstance(command, do.Accept) else (command.status, command.reason)
+        body = b"" if isinstance(command, do.Refuse) else command.sdp
+        typed = [("Content-Type", "application/sdp")] if body else []
+        answer = self._doors.endpoint.made_reply(self._invite, status, reason, typed, body)
+        if isinstance(command, do.Accept) and self._keeping.note(self, answer):
+            self.legs[CALLER].accepting = True
+            self._doors.spawn(self, self._accept_when_kept(answer))
+        else:
+            self._doors.endpoint.send_reply(self._invite, answer, self._doors.now())
+
+    async def _accept_when_kept(self, answer: Response) -> None:
+        """A caller who has heard the answer finds the call again, whatever happens to this process."""
+        await self._doors.store.kept()
+        self.legs[CALLER].accepting = False
+        assert self._invite is not None
+        self._doors.endpoint.send_reply(self._invite, answer, self._doors.now())
+
+    def _note_set_up_time(self) -> None:
         if not self._progressed:
             self._progressed = True
             metrics.call_setup_seconds.observe(self._doors.now() - self.started)
-        status, reason = (200, "OK") if isinstance(command, do.Accept) else (command.status, command.reason)
-        body = b"" if isinstance(command, do.Refuse) else command.sdp
-        self._doors.endpoint.reply(self._invite, status, self._doors.now(), reason=reason, body=body)
 
     # The called side
 
-    def _dial(self, dial: do.Dial) -> None:
-        way = self._ways[dial.target.address]
-        leg = LiveLeg(dial.leg, self._infos)
-        self.legs[dial.leg] = leg
+    def _dial(self, wanted: do.Dial) -> None:
+        assert self._invite is not None
+        way = self._ways[wanted.target.address]
+        leg = self.legs[wanted.leg] = LiveLeg(wanted.leg, self._infos)
         hops = self._invite.request.max_forwards
         left = MAX_FORWARDS if hops is None else hops - 1
-        request = self._doors.dialling.invite(way, self.call.setup.calling, left, dial.sdp)
-        if isinstance(way, ContactWay):
-            leg.station, leg.contact = way.binding.station, way.binding.contact
-            self._invite_leg(leg, request, way.binding.flow, behind_nat=way.binding.behind_nat)
-        else:
-            self._doors.spawn(self, self._dial_line(leg, way, request))
-
-    def _invite_leg(
-        self, leg: LiveLeg, request: Request, flow: Flow, *, behind_nat: bool, authorize: Authorize | None = None
-    ) -> None:
-        leg.session = self._doors.endpoint.invite(
-            request, flow, self._doors.now(), behind_nat=behind_nat, authorize=authorize
-        )
-        self._doors.attach(leg.session, self, leg)
-
-    async def _dial_line(self, leg: LiveLeg, way: LineWay, request: Request) -> None:
-        """One address of the line after the other, until one says something (RFC 3263 4.3)."""
-        credentials = self._doors.dialling.credentials(way.line)
-        async for flow in self._doors.dialling.line_flows(way.line):
-            if leg.given_up:
-                break
-            leg.attempt = asyncio.get_running_loop().create_future()
-            self._invite_leg(leg, request, flow, behind_nat=flow.connection is not None, authorize=credentials)
-            self._doors.pump()
-            if not await leg.attempt:
-                return
-            leg.session = None
-        leg.attempt = None
-        if not leg.settled:
-            leg.settled = True
-            status, reason = (487, "Request Terminated") if leg.given_up else (503, "Service Unavailable")
-            self.feed(on.Refused(leg.id, status, reason))
-
-    def _tries_next_address(self, leg: LiveLeg, ended: SessionEnded) -> bool:
-        """RFC 3263 4.3: only what did not get through at all is tried elsewhere."""
-        if leg.attempt is None or leg.attempt.done() or leg.settled or leg.rang or leg.given_up:
-            return False
-        busy = isinstance(ended.message, Response) and ended.message.status == 503
-        if ended.cause in (Ending.TIMEOUT, Ending.UNREACHABLE) or busy:
-            leg.attempt.set_result(True)
-            return True
-        return False
+        request = self._doors.dialling.invite(way, self.call.setup.calling, left, wanted.sdp)
+        dial(self, leg, way, request, self._doors)
 
     # Within a dialog
 
-    def _speak(self, leg: LiveLeg, command: do.Acknowledge | do.SendOffer | do.SendInfo | do.HangUp) -> None:
-        now = self._doors.now()
-        match command:
-            case do.HangUp():
-                self._hang_up(leg, command.status, command.reason)
-            case do.Acknowledge():
-                if leg.session is not None:
-                    leg.session.acknowledge(now, body=command.sdp)
-            case do.SendOffer():
-                try:
-                    _session(leg).request("INVITE", now, body=command.sdp)
-                except SessionBusyError as busy:  # as if they had said so: the call knows how to wait
-                    self.feed(on.OfferRefused(leg.id, 491, str(busy)))
-            case do.SendInfo():
-                try:
-                    sent = _session(leg).request(
-                        "INFO", now, headers=command.headers, body=command.body, content_type=command.content_type
-                    )
-                    leg.our_infos[sent] = command.info
-                except SessionBusyError as busy:
-                    self.feed(on.InfoAnswered(leg.id, command.info, 481, str(busy)))
+    def _say(self, leg: LiveLeg, said: Said) -> None:
+        if leg.unsaid or is_away(leg, self._doors.is_gone):
+            leg.unsaid.append(said)
+            if len(leg.unsaid) == 1:
+                self._doors.spawn(self, self._say_when_back(leg))
+        elif (event := say(leg, said, self._doors.now())) is not None:
+            self.feed(event)
+
+    async def _say_when_back(self, leg: LiveLeg) -> None:
+        for event in await say_when_back(leg, self._doors.now):
+            self.feed(event)
 
     def _answer(self, leg: LiveLeg, command: do.AnswerOffer | do.AnswerInfo) -> None:
         headers: list[tuple[str, object]] = []
@@ -333,10 +344,7 @@ class LiveCall:
             )
 
     def _hang_up(self, leg: LiveLeg, status: int, reason: str) -> None:
-        leg.given_up = True
-        headers = [("Reason", Reason("SIP", status, reason))] if reason else []
-        if leg.session is not None:
-            leg.session.hang_up(self._doors.now(), status=status if status >= 300 else 487, headers=headers)
+        hang_up(leg, status, reason, self._doors.now())
 
     # Media server and ledger
 
@@ -346,7 +354,7 @@ class LiveCall:
 
     def _find_servers(self, wanted: do.FindMediaServers) -> None:
         excluded = dict.fromkeys(wanted.lost, "lost under this call")
-        choice = self._doors.find_servers(for_operation(self._selection, wanted.operation), excluded)
+        choice = self._doors.find_servers(for_operation(self.selection, wanted.operation), excluded)
         self.choices.append(choice)
         self.feed(on.MediaServersFound(wanted.search, choice.selection.servers))
 
@@ -400,9 +408,3 @@ class LiveCall:
             await self._doors.ledger.append(entry.document())
         except DatabaseFault as fault:
             log.error("ledger_not_written", call_id=self.id, reason=str(fault))
-
-
-def _session(leg: LiveLeg) -> Session:
-    if leg.session is None:
-        raise SessionBusyError("the leg has no dialog")
-    return leg.session

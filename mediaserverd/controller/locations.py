@@ -189,14 +189,19 @@ def _from_document(station: str, document: str) -> Binding | None:
 
 
 def _without_connection(binding: Binding) -> Binding | None:
-    """RFC 3261 18: a phone that names the address it came from can be connected to; behind a NAT it cannot.
+    if binding.flow.connection is None:
+        return binding
+    flow = called_back(binding.contact, binding.flow)
+    return None if flow is None else replace(binding, flow=flow)
+
+
+def called_back(contact: Uri, gone: Flow) -> Flow | None:
+    """The way to a phone whose connection is closed. RFC 3261 18: one that names the address it came from can be
+    connected to; behind a NAT it cannot.
 
     TLS phones have no certificate, so nobody connects to them.
     """
-    flow, contact = binding.flow, binding.contact
-    if flow.connection is None:
-        return binding
-    listens = contact.host == flow.remote[0] and (contact.port or 5060) != flow.remote[1]
-    if flow.transport != "tcp" or not listens or "ob" in contact.parameters:
+    listens = contact.host == gone.remote[0] and (contact.port or 5060) != gone.remote[1]
+    if gone.transport != "tcp" or not listens or "ob" in contact.parameters:
         return None
-    return replace(binding, flow=Flow("tcp", flow.local, (contact.host, contact.port or 5060)))
+    return Flow("tcp", gone.local, (contact.host, contact.port or 5060))

@@ -14,7 +14,7 @@ import json
 import random
 import secrets
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +99,9 @@ class MediaServerEvents(Protocol):
     """Who hears what media servers do unasked."""
 
     def media_lost(self, server: str, reason: str) -> None: ...
+    def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
+        """What it has when a connection to it begins; None: more than it can list."""
+
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None: ...
     def owns_media_call(self, server: str, call_id: str) -> bool | None:
         """True: a call of ours that is on that server; False: of ours, but gone; None: somebody else's."""
@@ -280,7 +283,10 @@ class MediaLink:
                 self._nudge.clear()
             self._admitted = True
             reply = await self.request({"command": "list", "limit": LIST_LIMIT}, timeout_s=CONNECT_TIMEOUT_S)
-            for call_id in reply.get("calls", ()):
+            calls = reply.get("calls", ())
+            known = {str(call_id) for call_id in calls}
+            self._events.media_listed(self.settings.name, known if len(known) < LIST_LIMIT else None)
+            for call_id in calls:
                 if self._events.owns_media_call(self.settings.name, str(call_id)) is False:
                     log.warning("orphan_media_ended", media_server=self.settings.name, call_id=call_id)
                     await self.request({"command": "delete", "call-id": call_id}, timeout_s=CONNECT_TIMEOUT_S)

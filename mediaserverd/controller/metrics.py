@@ -46,3 +46,15 @@ ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the rec
 recording_control = Counter(
     "mediaserverd_recording_control", "Requests to start, stop, pause or resume a recording", ["action", "status"]
 )
+call_state_write_seconds = Histogram(
+    "mediaserverd_call_state_write_seconds",
+    "One transaction with the states of calls that are up, until it is on disk; an answer waits for it",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
+)
+call_state_faults = Counter(
+    "mediaserverd_call_state_faults",
+    "States of calls that the disk did not take (not-written, retried) or not in time (slow, not-waited), and those of "
+    "an earlier process that could not be gone on with (not-restored)",
+    ["fault"],
+)
+calls_restored = Counter("mediaserverd_calls_restored", "Calls of an earlier process that went on in this one")

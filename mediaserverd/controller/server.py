@@ -10,12 +10,14 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 
 from mediaserverd.controller import metrics
+from mediaserverd.controller.call_record import VERSION, CallRecord, read
+from mediaserverd.controller.call_store import CallStore, StoredCall
 from mediaserverd.controller.control import control_routes
 from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.locations import Locations
@@ -64,10 +66,11 @@ class Controller:
             settings.state_directory, settings.name, settings.ledger, settings.certificate_authority, certificate
         )
         self._locations = Locations(settings.state_directory, time.time)
-        await self._open_state()
-        self._switchboard = Switchboard(rules, self._locations, self._ledger)
+        self._store = CallStore(settings.state_directory, VERSION)
+        left = await self._open_state()
+        self._switchboard = Switchboard(rules, self._locations, self._ledger, self._store)
         self._stack.push_async_callback(self._switchboard.stop)
-        await self._switchboard.start()
+        await self._switchboard.start(left)
         for kind in ("one-way-audio", "silence"):
             metrics.calls_unheard.labels(kind).set_function(functools.partial(self._switchboard.unheard, kind))
         routes = control_routes(self._switchboard, token, self._reload)
@@ -79,10 +82,14 @@ class Controller:
         self._stack.callback(sweep.cancel)
         log.info("controller_started", advertised=self._switchboard.sockets.addresses())
 
-    async def _open_state(self) -> None:
+    async def _open_state(self) -> list[CallRecord]:
+        """What an earlier process left of calls that were up."""
         directory = self.settings.state_directory
         try:
-            await self._ledger.start()
+            stored = await self._store.open()
+            self._stack.push_async_callback(self._store.close)
+            left = self._readable(stored)
+            await self._ledger.start({each for record in left for each in record.running})
             self._stack.push_async_callback(self._close_ledger)
             await self._locations.open()
             self._stack.push_async_callback(self._locations.close)
@@ -90,6 +97,19 @@ class Controller:
             raise StartFault(
                 f"cannot keep state in {directory}: {fault}; give this user write access, or move a damaged file away"
             ) from fault
+        return left
+
+    def _readable(self, stored: Iterable[StoredCall]) -> list[CallRecord]:
+        found = []
+        for each in stored:
+            record = read(each)
+            if isinstance(record, CallRecord):
+                found.append(record)
+            else:
+                log.error("call_not_restored", call_id=each.id, reason=record)
+                metrics.call_state_faults.labels("not-restored").inc()
+                self._store.forget(each.id)
+        return found
 
     async def reload(self, settings: ControllerSettings) -> list[str]:
         """Verifies all, then swaps. Calls that run keep the rules they began with. Raises StartFault."""
@@ -107,7 +127,14 @@ class Controller:
 
     async def drain(self) -> None:
         self._draining = True
-        await self._switchboard.drain()
+        if self.settings.calls_at_stop == "hand-over":
+            await self._switchboard.hand_over()
+        else:
+            await self._switchboard.drain()
+
+    async def hand_over(self) -> None:
+        self._draining = True
+        await self._switchboard.hand_over()
 
     async def stop(self) -> None:
         await self._stack.aclose()

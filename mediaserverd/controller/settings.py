@@ -122,3 +122,4 @@ class ControllerSettings(_Frozen):
     ring_timeout_s: float = Field(120.0, gt=0)
     max_calls: int = Field(5000, gt=0)
     drain_timeout_s: float = Field(30.0, ge=0)
+    calls_at_stop: Literal["end", "hand-over"] = "end"  # hand-over: the next start goes on with those that are up

@@ -9,6 +9,7 @@ from typing import Any
 
 from mediaserverd.call.recording import Recording
 from mediaserverd.call.story import CallSummary
+from mediaserverd.controller.admission import Declined
 from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.live_call import LiveCall
 from mediaserverd.controller.selecting import Choice
@@ -20,6 +21,19 @@ def plain(summary: CallSummary) -> dict[str, Any]:
     for side in ("calling", "called"):
         facts[side] = {name: value for name, value in facts[side].items() if value}
     return facts
+
+
+def plain_refusal(declined: Declined) -> dict[str, Any]:
+    """The line of a call that never began."""
+    return {
+        "call_id": "",
+        "calling": declined.caller,
+        "called": declined.dialled,
+        "answered": False,
+        "status": declined.status,
+        "ended_by": "system",
+        "reason": declined.why,
+    }
 
 
 def outcome_of(summary: CallSummary) -> str:

@@ -11,7 +11,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 import structlog
@@ -23,6 +23,8 @@ from mediaserverd.controller.admission import Admission, Admitted, Declined
 from mediaserverd.controller.approvals import Approvals
 from mediaserverd.controller.archive import Archive
 from mediaserverd.controller.authentication import Authentication, Unproven
+from mediaserverd.controller.call_record import CallRecord
+from mediaserverd.controller.call_store import CallStore
 from mediaserverd.controller.dialling import Dialling
 from mediaserverd.controller.doors import Doors
 from mediaserverd.controller.ledger import Ledger
@@ -36,7 +38,9 @@ from mediaserverd.controller.resolver import Resolver
 from mediaserverd.controller.rules import Rules
 from mediaserverd.controller.selecting import Selecting
 from mediaserverd.controller.sip import SipSockets
-from mediaserverd.controller.story import live_story, outcome_of, plain
+from mediaserverd.controller.sip_kinds import kind_of
+from mediaserverd.controller.story import live_story, outcome_of, plain, plain_refusal
+from mediaserverd.controller.succession import Succession
 from mediaserverd.controller.trace import Traces
 from mediaserverd.controller.turnstile import Turnstile
 from mediaserverd.protocol.sip.agenda import Agenda
@@ -61,7 +65,7 @@ STOP_GRACE_S = 2.0  # at a stop: for BYEs and the ledger
 class Switchboard:
     """``rules`` may be exchanged at any time; calls that run keep what they began with."""
 
-    def __init__(self, rules: Rules, locations: Locations, ledger: Ledger) -> None:
+    def __init__(self, rules: Rules, locations: Locations, ledger: Ledger, store: CallStore) -> None:
         settings = rules.settings
         self.rules = rules
         self.calls: dict[str, LiveCall] = {}
@@ -87,6 +91,7 @@ class Switchboard:
         self._pumping = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._refusing = ""  # why no new call is taken
+        self._deaf = False
         self._idle = asyncio.Event()
         self._idle.set()
         self._doors = Doors(
@@ -96,20 +101,26 @@ class Switchboard:
             find_servers=lambda asked, unwanted: self.selecting.choose(self.rules.selection, asked, unwanted),
             turnstile=Turnstile(),
             ledger=ledger,
+            store=store,
             now=self._loop.time,
             attach=self._attach,
             spawn=self._spawn,
             pump=self.pump,
             feed=self.feed,
+            is_gone=self.sockets.is_gone,
             finished=self._finished,
         )
+        self._succession = Succession(self._doors, self._add, lambda name: self.rules.line(name))
 
     # Life
 
-    async def start(self) -> None:
-        """Raises StartFault when a listener cannot be opened."""
+    async def start(self, left: Sequence[CallRecord] = ()) -> None:
+        """``left``: by an earlier process. Raises StartFault when a listener cannot be opened."""
+        await self._succession.restore(left)
         self.media.start()
+        await self._succession.hear()
         await self.sockets.start()
+        self._succession.go_on()
 
     async def use(self, rules: Rules) -> None:
         """Other stations, lines, media servers and policies from now on."""
@@ -123,8 +134,18 @@ class Switchboard:
         self._refusing = "this controller is about to stop"
         await self._idle.wait()
 
+    async def hand_over(self) -> None:
+        """The calls that are up are left to the next process."""
+        self._refusing = "this controller restarts"
+        await self._succession.hand_over(self.calls.values())
+        self._deaf = True
+        self.calls.clear()
+        self._legs.clear()
+        self._idle.set()
+
     async def stop(self) -> None:
         self._refusing = "this controller stops"
+        self._succession.stop()
         for live in list(self.calls.values()):
             self._feed(live, on.EndRequested("shutdown"))
         self.pump()
@@ -143,6 +164,8 @@ class Switchboard:
     # The sockets
 
     def sip_received(self, data: bytes, flow: Flow) -> None:
+        if self._deaf:
+            return  # the next process hears it when it is repeated
         metrics.sip_received.labels(kind_of(data)).inc()
         self.traces.received(data)
         try:
@@ -166,6 +189,9 @@ class Switchboard:
             self._feed(live, on.MediaLost(server, reason))
         self.pump()
 
+    def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
+        self._succession.media_listed(server, call_ids)
+
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None:
         live = self.calls.get(str(notification.get("call-id")))
         if live is None:
@@ -173,8 +199,7 @@ class Switchboard:
         self.traces.notified(server, notification)
         event = media_event(server, notification)
         if event is not None:
-            self._feed(live, event)
-        self.pump()
+            self.feed(live, event)
 
     def unheard(self, kind: str) -> int:
         """How many calls have this fault of their audio."""
@@ -256,7 +281,12 @@ class Switchboard:
             work()
         except Exception:
             self._end_faulty(live)
+        self._settle(live)
+
+    def _settle(self, live: LiveCall) -> None:
+        """After everything that may have changed a call."""
         self._agenda.note(live)
+        live.keep()
 
     def _end_faulty(self, live: LiveCall) -> None:
         metrics.call_faults.inc()
@@ -274,7 +304,7 @@ class Switchboard:
             await work
         except Exception:
             self._end_faulty(live)
-        self._agenda.note(live)
+        self._settle(live)
         self.pump()
 
     # Requests
@@ -317,13 +347,15 @@ class Switchboard:
 
     def _move_sessions(self, station: str, flow: Flow) -> None:
         """A phone is back on a new connection: what is left of its calls goes there."""
-        for session, (_, leg) in self._legs.items():
+        for session, (live, leg) in self._legs.items():
             if (
                 leg.station == station
                 and session.flow.transport == flow.transport
                 and self.sockets.is_gone(session.flow)
             ):
                 session.flow = flow
+                leg.back.set()
+                live.keep()
 
     def _invited(self, received: RequestReceived, session: Session) -> None:
         request = received.request
@@ -346,25 +378,19 @@ class Switchboard:
             case _:
                 assert_never(admitted)
 
-    def _decline(self, received: RequestReceived, declined: Declined) -> None:
-        self._reply(received, declined.status, declined.reason, proven=True)
-        metrics.calls_ended.labels("declined").inc()
-        log.info(
-            "call_ended",
-            call_id="",
-            calling=declined.caller,
-            called=declined.dialled,
-            answered=False,
-            status=declined.status,
-            ended_by="system",
-            reason=declined.why,
-        )
-
-    def _begin(self, admitted: Admitted, received: RequestReceived, session: Session) -> None:
-        live = LiveCall(admitted, received.transaction, self._doors)
+    def _add(self, live: LiveCall) -> None:
         self.calls[live.id] = live
         self._idle.clear()
         metrics.calls_active.set(len(self.calls))
+
+    def _decline(self, received: RequestReceived, declined: Declined) -> None:
+        self._reply(received, declined.status, declined.reason, proven=True)
+        metrics.calls_ended.labels("declined").inc()
+        log.info("call_ended", **plain_refusal(declined))
+
+    def _begin(self, admitted: Admitted, received: RequestReceived, session: Session) -> None:
+        live = LiveCall.admitted(admitted, received.transaction, self._doors)
+        self._add(live)
         self._guard(live, lambda: live.begin(admitted.setup.calling.station, session))
 
     def _reply(
@@ -389,6 +415,7 @@ class Switchboard:
 
     def _finished(self, live: LiveCall, summary: CallSummary) -> None:
         self.calls.pop(live.id, None)
+        live.keep()
         metrics.calls_active.set(len(self.calls))
         metrics.calls_ended.labels(outcome_of(summary)).inc()
         self.archive.keep(live.id, live_story(live, summary))
@@ -396,14 +423,3 @@ class Switchboard:
         log.info("call_ended", **plain(summary), media_servers=sorted(live.servers))
         if not self.calls:
             self._idle.set()
-
-
-def kind_of(data: bytes) -> str:
-    """The status of a response or the method of a request, for the metrics; never the sender's own words."""
-    first, _, rest = data[:32].lstrip().partition(b" ")
-    if first.upper().startswith(b"SIP/2.0"):
-        return rest[:3].decode("ascii") if rest[:3].isdigit() and b"100" <= rest[:3] <= b"699" else "other"
-    return first.decode("ascii") if first in _METHODS else "other"
-
-
-_METHODS = frozenset(method.encode() for method in capabilities.CAPABILITIES.methods)

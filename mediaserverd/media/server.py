@@ -174,6 +174,10 @@ class MediaServer:
         await self._until_quiet()
         await self._recordings.settled()
 
+    async def hand_over(self) -> None:
+        """The sockets of a call cannot be left to another process."""
+        await self.drain()
+
     async def _until_quiet(self) -> None:
         while len(self._sessions) or self._taps.running:  # noqa: ASYNC110 - calls end in many ways, and slowly
             await asyncio.sleep(POLL_S)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from types import MappingProxyType
 from typing import Final
 
 # What a media server is selected for: to relay a call from its beginning, or an operation that needs the audio.
@@ -46,7 +45,7 @@ class CallFacts:
     workgroup: str = ""
     operation: str = ""
     sample: float = 0.0
-    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def stations(self) -> tuple[str, ...]:

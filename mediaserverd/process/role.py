@@ -34,5 +34,9 @@ class Role(Protocol):
     async def drain(self) -> None:
         """Takes nothing new and returns when the running work has ended. The caller bounds it in time."""
 
+    async def hand_over(self) -> None:
+        """In place of ``drain``, when another process starts right after this one: running work that it can go on with
+        is left to it."""
+
     async def stop(self) -> None:
         """Ends at once, in order; nothing durable is lost."""

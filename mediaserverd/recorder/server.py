@@ -113,6 +113,9 @@ class Recorder:
         """Fetches nothing new; the API and the ledger stay open until ``stop``, because others depend on them."""
         await self._parts().fetcher.drain()
 
+    async def hand_over(self) -> None:
+        await self.drain()
+
     async def stop(self) -> None:
         running, self._running = self._running, None
         if running is not None:

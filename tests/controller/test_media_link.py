@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,9 @@ class Heard:
         self.lost: list[tuple[str, str]] = []
         self.notifications: list[Mapping[str, Any]] = []
         self.ours = ours or {}
+
+    def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
+        self.listed = call_ids
 
     def media_lost(self, server: str, reason: str) -> None:
         self.lost.append((server, reason))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from tests.kit.daemon import Daemon
@@ -27,14 +28,21 @@ class Conversation:
         return self.caller_says, self.called_says
 
 
+@cache
+def voices(seed: int) -> tuple[Samples, Samples]:
+    """What the two of one conversation say. Made once: it takes long, and nobody speaks meanwhile."""
+    return speech(2 * seed, _SPEECH_S), speech(2 * seed + 1, _SPEECH_S)
+
+
 async def converse(caller: Phone, called: Phone, number: str, seed: int) -> Conversation:
     """One call that is up, both parties speaking."""
+    caller_says, called_says = voices(seed)
     ours = await caller.dial(number)
     theirs = await called.rings()
     theirs.answer()
     await ours.established()
     await theirs.established()
-    made = Conversation(ours, theirs, speech(2 * seed, _SPEECH_S), speech(2 * seed + 1, _SPEECH_S))
+    made = Conversation(ours, theirs, caller_says, called_says)
     ours.voice.speak(made.caller_says)
     theirs.voice.speak(made.called_says)
     return made
@@ -42,7 +50,10 @@ async def converse(caller: Phone, called: Phone, number: str, seed: int) -> Conv
 
 async def crowd(caller: Phone, called: Phone, number: str, count: int = CALLS) -> list[Conversation]:
     """So many calls, set up one after the other, so that each one's two ends are known."""
-    return [await converse(caller, called, number, seed) for seed in range(100, 100 + count)]
+    seeds = range(100, 100 + count)
+    for seed in seeds:
+        voices(seed)
+    return [await converse(caller, called, number, seed) for seed in seeds]
 
 
 async def hang_up(conversations: list[Conversation]) -> None:
@@ -56,11 +67,11 @@ async def recorded_faults(daemon: Daemon, recordings: list[dict[str, object]], s
     """Every recording must hold the two voices of one conversation, for so many seconds at least."""
     found = []
     seeds = list(range(100, 100 + CALLS))
-    for one in recordings:
+    for one in sorted(recordings, key=lambda each: str(each["started_at"])):  # as they were set up: the first seed fits
         channels = read_wav(await daemon.api.audio(str(one["id"])))
         faults = ["nobody's voices"]
         for seed in seeds:
-            verdict = judge_stereo(speech(2 * seed, _SPEECH_S), speech(2 * seed + 1, _SPEECH_S), channels)
+            verdict = judge_stereo(*voices(seed), channels)
             if max(verdict.left.correlations, default=0) > 0.5:
                 faults = verdict.faults(seconds=seconds, skew_ms=None)
                 seeds.remove(seed)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from tests.e2e.crowd import CALLS, converse, crowd, hang_up, recorded_faults
+from tests.e2e.crowd import CALLS, converse, crowd, hang_up, recorded_faults, voices
+from tests.kit.account import Account, Transport
+from tests.kit.baresip import Baresip
 from tests.kit.daemon import Daemon
 from tests.kit.phone import Phone
 
 TALK_S = 3.0
+OWN_CALLS = 4  # beside those over TCP and of a foreign phone
+PASSWORD = "correct-horse-9"
+STATIONS = (("alice", "100"), ("bob", "101"), ("carol", "102"), ("dave", "103"), ("erin", "104"))
 
 
 async def a_new_call_is_recorded(daemon: Daemon, alice: Phone, bob: Phone, known: int) -> None:
@@ -69,24 +76,60 @@ async def test_killing_the_media_server_loses_at_most_the_last_second_of_what_wa
         await reconciled(daemon, CALLS + 1)
 
 
-async def test_killing_the_controller_leaves_no_orphan_on_the_media_server(tmp_path: Path) -> None:
-    async with await Daemon.start(tmp_path / "site") as daemon:
-        async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
-            await alice.register()
-            await bob.register()
-            calls = await crowd(alice, bob, "101")
-            await asyncio.sleep(TALK_S)
-            old = daemon.kill("controller")
-            await daemon.came_back("controller", old)
-            found = await daemon.api.settled(CALLS)
-            assert [one["state"] for one in found] == ["stored"] * CALLS
-            assert all(one["reason"] for one in found)
-            assert await recorded_faults(daemon, found, seconds=int(TALK_S)) == []
-            assert await daemon.sessions() == 0
-            await hang_up(calls)
-            # The registrations were kept: nobody registers again before the next call.
-            await a_new_call_is_recorded(daemon, alice, bob, CALLS)
-        await reconciled(daemon, CALLS + 1)
+async def test_killing_the_controller_costs_no_call_and_no_recording(tmp_path: Path) -> None:
+    """Calls over UDP and TCP and one of a foreign phone go on, can be held, and are ended by either side."""
+    changes = {"stations": [{"name": name, "extension": number, "password": PASSWORD} for name, number in STATIONS]}
+    async with await Daemon.start(tmp_path / "site", changes) as daemon, AsyncExitStack() as stack:
+
+        def account(name: str, transport: Transport = "udp") -> Account:
+            return replace(daemon.account(name, transport), password=PASSWORD)
+
+        async def phone(name: str, transport: Transport = "udp") -> Phone:
+            opened = await stack.enter_async_context(await Phone.open(account(name, transport)))
+            await opened.register()
+            return opened
+
+        alice, bob = await phone("alice"), await phone("bob")
+        carol, dave = await phone("carol", "tcp"), await phone("dave", "tcp")
+        of_erin, of_bob = voices(400)
+        erin = await stack.enter_async_context(await Baresip.start(tmp_path / "erin", account("erin"), of_erin))
+        await erin.register()
+        voices(300)
+        calls = await crowd(alice, bob, "101", OWN_CALLS)
+        by_tcp = await converse(carol, dave, "103", 300)
+        await erin.dial(daemon.target("101"))
+        foreign = await bob.rings()
+        foreign.answer()
+        await foreign.established()
+        foreign.voice.speak(of_bob)
+        await asyncio.sleep(TALK_S)
+        await daemon.came_back("controller", daemon.kill("controller"))
+        assert len(await daemon.status.calls()) == OWN_CALLS + 2
+        for each in (carol, dave):
+            await each.reconnect()
+        await asyncio.sleep(TALK_S)
+
+        for end in (by_tcp.caller, by_tcp.called, foreign):
+            await end.hold()
+            await end.resume()
+        for number, one in enumerate(calls):
+            first, second = (one.caller, one.called) if number % 2 else (one.called, one.caller)
+            await first.hang_up()
+            await second.ended()
+        await by_tcp.called.hang_up()
+        await by_tcp.caller.ended()
+        await foreign.hang_up()
+        await erin.cleared()
+
+        found = await daemon.api.settled(OWN_CALLS + 2)
+        assert {(one["state"], one["reason"]) for one in found} == {("stored", "call-ended")}
+        details = [await daemon.api.recording(one["id"]) for one in found]
+        assert {len(one["segments"]) for one in details} == {1}
+        ours = [one for one in found if one["called"]["station"] == "bob" and one["calling"]["station"] == "alice"]
+        # All the time that the controller was away is in them: two talks, and the seconds between them.
+        assert await recorded_faults(daemon, ours, seconds=2 * int(TALK_S)) == []
+        await a_new_call_is_recorded(daemon, alice, bob, OWN_CALLS + 2)
+        await reconciled(daemon, OWN_CALLS + 3)
 
 
 async def test_killing_every_child_at_once_is_survived(tmp_path: Path) -> None:

@@ -177,6 +177,12 @@ class Daemon:
         os.kill(pid, signal.SIGKILL)
         return pid
 
+    def restart(self, role: str) -> int:
+        """As ``systemctl restart`` tells it; returns the pid that goes."""
+        pid = self.pid(role)
+        os.kill(pid, signal.SIGUSR2)
+        return pid
+
     def kill_supervisor(self) -> None:
         """kill -9 of the whole; what the children then do is theirs."""
         os.kill(self._child.pid, signal.SIGKILL)

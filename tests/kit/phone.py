@@ -257,6 +257,11 @@ class Phone:
         self.registered_for_s = expires_s
         return response
 
+    async def reconnect(self) -> None:
+        """The server has closed the connection: open another one, and register there."""
+        await self._socket.reconnect()
+        await self.register()
+
     async def send(self, request: Request, password: str) -> Response:
         """A request outside a dialog, once more with credentials if it is challenged. Raises ``Refused``."""
         response = await self._exchange(request)

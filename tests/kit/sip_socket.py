@@ -41,9 +41,18 @@ class SipSocket(asyncio.DatagramProtocol, asyncio.Protocol):
         if account.transport == "udp":
             await made._loop.create_datagram_endpoint(lambda: made, local_addr=local)
         else:
-            context = trusting(account.authority) if account.transport == "tls" else None
-            await made._loop.create_connection(lambda: made, account.host, account.port, ssl=context, local_addr=local)
+            await made._connect(local)
         return made
+
+    async def reconnect(self) -> None:
+        """After the server has closed the connection: another one, for all that runs."""
+        assert self._transport is None
+        await self._connect((self._local[0], 0))
+
+    async def _connect(self, local: tuple[str, int]) -> None:
+        to = self._account
+        context = trusting(to.authority) if to.transport == "tls" else None
+        await self._loop.create_connection(lambda: self, to.host, to.port, ssl=context, local_addr=local)
 
     @property
     def flow(self) -> Flow:
@@ -79,8 +88,11 @@ class SipSocket(asyncio.DatagramProtocol, asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        first = self._local[1] == 0
         self._local = transport.get_extra_info("sockname")[:2]
-        self.endpoint = Endpoint({self._account.transport: self._local}, _token, user=self._account.user)
+        self._framer = StreamFramer()
+        if first:
+            self.endpoint = Endpoint({self._account.transport: self._local}, _token, user=self._account.user)
 
     def datagram_received(self, data: bytes, source: tuple[str | int, ...]) -> None:
         if not is_keep_alive(data):
