@@ -52,3 +52,31 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
             world.wait()
     world.end()
     world.check()
+
+
+TALKATIVE = (phone("alice"), phone("bob"), phone("bob", "sendonly"), phone("alice", codecs="8 0"), phone("bob"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(random=st.randoms(use_true_random=True), steps=st.integers(10, 80))
+def test_a_call_whose_audio_moves_again_and_again_leaves_nothing_behind(random: Random, steps: int) -> None:
+    setup = replace(
+        SETUP,
+        media_servers=("m1", "m2"),
+        audio_path="dynamic",
+        dice=random.random(),
+        may_go_direct=random.random() < 0.7,
+        recording=random.choice([None, None, ORDER]),
+    )
+    world = World(setup, random.randrange, body=lambda: random.choice(TALKATIVE))
+    world.tell(Invited(phone("alice")))
+    for _ in range(steps):
+        what = random.random()
+        if what < 0.75:
+            world.settle_one()
+        elif what < 0.95:
+            world.trouble()
+        else:
+            world.wait()
+    world.end()
+    world.check()

@@ -33,6 +33,7 @@ class World:
     sessions: set[str] = field(default_factory=set)  # media servers that may have something of the call
     refused_servers: set[str] = field(default_factory=set)
     ledger: list[object] = field(default_factory=list)
+    busy: list[on.LegId] = field(default_factory=list)  # asked although an offer is on its way there already
     paused: bool = False  # when what is carried out now was decided
     infos: int = 0
     wishes: int = 0
@@ -66,6 +67,8 @@ class World:
         assert not (before and commands), "after Finished nothing comes"
         for command in commands:
             self.carry_out(command)
+        while self.busy:
+            self.tell(on.OfferRefused(self.busy.pop(), 491, "an INVITE is still running in this dialog"))
 
     def carry_out(self, command: do.Command) -> None:
         assert not self.finished, "Finished is the last command"
@@ -85,7 +88,10 @@ class World:
                 self.owed.append(command)
             case do.SendOffer(leg):
                 assert not self.ended_legs[leg]
-                self.owed.append(command)
+                if any(isinstance(each, do.SendOffer) and each.leg == leg for each in self.owed):
+                    self.busy.append(leg)
+                else:
+                    self.owed.append(command)
             case do.CancelDial(leg):
                 assert any(isinstance(each, do.Dial) and each.leg == leg for each in self.owed)
             case do.Acknowledge(leg):
@@ -223,6 +229,24 @@ class World:
         if isinstance(event, on.HungUp | on.LegLost | on.Offered | on.Informed) and not self._has_dialog(leg):
             return  # the controller knows no such dialog
         self.tell(event)
+
+    def trouble(self) -> None:
+        """What people, phones and media servers do to a call that is up, so that its audio moves again and again."""
+        leg, body = (on.CALLER, on.LegId("called-1"))[self.pick(2)], self.body()
+        self.wishes += 1
+        wish = on.ControlRequest(self.wishes)
+        start = on.StartRequested(wish, "eve", f"{self.wishes:032x}")
+        troubles: list[on.Event] = [
+            *(start, on.StopRequested(wish, "eve")) * 4,
+            on.Offered(leg, on.Method.INVITE, body),
+            on.Offered(leg, on.Method.UPDATE, body),
+            on.Offered(leg, on.Method.INVITE),
+            on.PauseRequested(wish, "eve", secure=True, seconds=1.0),
+            on.MediaLost(self.setup.media_servers[self.pick(len(self.setup.media_servers))], "killed"),
+        ]
+        event = troubles[self.pick(len(troubles))]
+        if not isinstance(event, on.Offered) or self._has_dialog(leg):
+            self.tell(event)
 
     def _has_dialog(self, leg: on.LegId) -> bool:
         if leg == on.CALLER:
