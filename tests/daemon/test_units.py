@@ -53,3 +53,15 @@ def test_private_keys_of_recordings_are_out_of_reach_of_other_roles(role: str) -
     (hidden,) = [line for line in unit.splitlines() if line.startswith("InaccessiblePaths=")]
     assert "keys/private" in hidden
     assert "vault.password" in hidden
+
+
+def test_a_host_starts_the_roles_that_are_enabled_on_it_and_no_others(tmp_path: Path) -> None:
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    for unit in UNITS.iterdir():
+        shutil.copy(unit, units / unit.name)
+    enable = ["systemctl", f"--root={tmp_path}", "enable", "mediaserverd-media.service"]
+    subprocess.run(enable, capture_output=True, text=True, check=True)
+    assert [unit.name for unit in (units / "mediaserverd.target.wants").iterdir()] == ["mediaserverd-media.service"]
+    assert (units / "multi-user.target.wants" / "mediaserverd.target").is_symlink()
+    assert "mediaserverd-" not in (UNITS / "mediaserverd.target").read_text(), "the target itself brings none"

@@ -61,7 +61,16 @@ async def test_every_command_of_the_readme_works_as_it_stands(checkout: Path) ->
 
 def test_the_readme_has_a_command_for_each_thing_that_it_promises() -> None:
     text = "\n".join(_blocks())
-    for command in ("station add", "token create", "/audio", "--request DELETE", ":8102/recordings", "check --config"):
+    for command in (
+        "station add",
+        "site invite",
+        "media-server show",
+        "token create",
+        "/audio",
+        "--request DELETE",
+        ":8102/recordings",
+        "check --config",
+    ):
         assert command in text
 
 
