@@ -14,7 +14,7 @@ APT_TEST  := systemd sip-tester baresip-core espeak-ng clang-format clang-tidy c
 APT_PEERS := kamailio rtpengine-daemon
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fuzz setup setup-test engine clean
+.PHONY: help run test lint bench fuzz chaos setup setup-test engine clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench: setup-test ## packets/s, CPU per call, set-up time, memory per call
 
 fuzz: setup-test ## parsers under a fuzzer for FUZZ_SECONDS each
 	@tests/in-netns $(BIN)/python -m tests.fuzz $(or $(FUZZ_SECONDS),600)
+
+chaos: setup-test ## kill, freeze and cut off servers under calls for CHAOS_SECONDS, then account for every second (SEED: the same again)
+	@tests/in-netns $(BIN)/python -m tests.chaos --seconds $(or $(CHAOS_SECONDS),300) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what was built (keeps var/)
 	rm -rf $(VENV) build

@@ -27,6 +27,7 @@ RATES: Final[tuple[SampleRate, ...]] = (8000, 16000, 48000)
 CHANNELS: Final = 2
 CELL_SECONDS: Final = 20
 _CELLS_KEPT: Final = 2
+_SILENCE: Final = UNITS_PER_SECOND  # even a phone that sends nothing while nobody speaks says so once a second
 _AFTER_BREAK: Final = UNITS_PER_SECOND  # how much audio may outlast the last arrival of a file that was not closed
 
 
@@ -44,6 +45,26 @@ class Rendering:
         self._cells: OrderedDict[int, npt.NDArray[np.int16]] = OrderedDict()
         self._cell_frames = CELL_SECONDS * self.sample_rate
         self._activity = Activity(self._recorded, self.sample_rate)
+
+    @cached_property
+    def heard_ms(self) -> tuple[int, int] | None:
+        """From the first audio to the last, where it was placed: packets that waited somewhere come late, all at once.
+        What was cut out on purpose counts as heard. None if there is nothing."""
+        times = [float(edge) for each in self._sides for edges in (each.begin, each.end) for edge in edges]
+        times += [edge for pause in self._pauses for edge in (pause.start, pause.end)]
+        return (max(0, _ms(int(min(times)))), _ms(int(max(times)))) if times else None
+
+    @cached_property
+    def silences_ms(self) -> list[list[int]]:
+        """Spans in which nothing at all came, from neither side, but for pauses."""
+        times = np.sort(self._contents.packets.arrival)
+        spans = [(int(times[at]), int(times[at + 1])) for at in np.flatnonzero(np.diff(times) > _SILENCE).tolist()]
+        cut = [(pause.start - _SILENCE, pause.end + _SILENCE) for pause in self._pauses]
+        return [
+            [_ms(start), _ms(end)]
+            for start, end in spans
+            if not any(begin <= start and end <= finish for begin, finish in cut)
+        ]
 
     @cached_property
     def frames(self) -> int:

@@ -20,11 +20,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mediaserverd.audio.compress import CHUNK_MS, NotCompressible, compress, rendered_header
 from mediaserverd.audio.compress import Compression as Codec
-from mediaserverd.audio.pauses import pauses
 from mediaserverd.audio.quality import Quality
 from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.workshop import Job
-from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
+from mediaserverd.protocol.sasf.contents import Contents
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, KEY_BYTES, Header
 from mediaserverd.protocol.sasf.keys import Keybox, PublicKey, load_public
@@ -69,7 +68,7 @@ class Task:
 class Examined:
     """``path``: what is to be stored. ``keybox``: what was in it, as it stood there. ``metadata``: of its META.
 
-    ``ended_at`` is None if whoever closed the file knew better. ``heard_ms``: when its first and its last packet came.
+    ``ended_at`` is None if whoever closed the file knew better. ``heard_ms``: its first audio and its last.
     """
 
     path: Path
@@ -130,7 +129,8 @@ def _examine(task: Task) -> Examined:
 def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     """What it is worth to those who listen; and the smaller form of it, if there is to be one."""
     contents = reader.contents()
-    examined = replace(examined, heard_ms=_heard_ms(contents))
+    rendering = Rendering(contents)
+    examined = replace(examined, heard_ms=rendering.heard_ms)
     if examined.verification is Verification.VERIFIED:
         examined = replace(examined, metadata=contents.meta.get("metadata"))
     press = task.press
@@ -138,32 +138,24 @@ def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     if press is not None and codec is not None:
         try:
             path, quality = _compressed(task.path, press, reader.header, contents, codec)
-            return _judged(replace(examined, path=path, compression=codec), reader, quality)
+            return _judged(replace(examined, path=path, compression=codec), reader, rendering, quality)
         except OSError:
             raise
         except Exception as fault:  # a fault of ours may cost disk space, not a recording
             told = str(fault) if isinstance(fault, NotCompressible) else repr(fault)
             examined = replace(examined, findings=(*examined.findings, f"not compressed to {codec}: {told}"))
-    return _judged(examined, reader, Rendering(contents).quality)
+    return _judged(examined, reader, rendering, rendering.quality)
 
 
-def _judged(examined: Examined, reader: SasfReader, quality: Quality) -> Examined:
+def _judged(examined: Examined, reader: SasfReader, rendering: Rendering, quality: Quality) -> Examined:
     """How long a file is whose writer died only its last packet says; who sealed it may have had no key to look."""
-    judged = replace(examined, quality=quality.as_json())
+    judged = replace(examined, quality={**quality.as_json(), "silences": rendering.silences_ms})
     if examined.verification is not Verification.VERIFIED or reader.state == "closed":
         return judged
     began = datetime.fromtimestamp(reader.header.created_ns / 1e9, UTC)
     return replace(
         judged, duration_ms=quality.duration_ms, ended_at=began + timedelta(milliseconds=quality.duration_ms)
     )
-
-
-def _heard_ms(contents: Contents) -> tuple[int, int] | None:
-    """From the first packet to the last one. What was cut out on purpose is no gap: it counts as heard."""
-    times = [int(contents.packets.arrival.min()), int(contents.packets.arrival.max())] if len(contents.packets) else []
-    for pause in pauses(contents.events, contents.duration):
-        times += [pause.start, pause.end]
-    return (min(times) * 1000 // UNITS_PER_SECOND, max(times) * 1000 // UNITS_PER_SECOND) if times else None
 
 
 def mapped(path: Path) -> mmap.mmap:

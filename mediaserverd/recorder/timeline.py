@@ -18,7 +18,8 @@ from mediaserverd.recorder.states import SegmentState
 @dataclass(frozen=True, slots=True)
 class Part:
     """A segment, as far as it is known. ``ended_because`` is the controller's word, ``reason`` the media server's or
-    ours. ``heard_from_ms``, ``heard_to_ms``: its first and last packet; None while nobody has looked."""
+    ours. ``heard_from_ms``, ``heard_to_ms``: its first and last audio; None while nobody has looked. ``silences_ms``:
+    where nothing came."""
 
     number: int
     state: SegmentState
@@ -29,6 +30,7 @@ class Part:
     duration_ms: int
     heard_from_ms: int | None = None
     heard_to_ms: int | None = None
+    silences_ms: tuple[tuple[int, int], ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -38,13 +40,13 @@ class Part:
     def first_heard(self) -> datetime:
         return self.started_at + _ms(self.heard_from_ms or 0)
 
-    @property
-    def last_heard(self) -> datetime:
-        return self.started_at + _ms(self.heard_for_ms)
-
-    @property
-    def heard_for_ms(self) -> int:
-        return self.duration_ms if self.heard_to_ms is None else self.heard_to_ms
+    def heard_until_ms(self, following: Part) -> int:
+        """What came after another media server had taken over was late: a frozen host takes packets in, and finds
+        them all at once when it wakes. The segment itself keeps them."""
+        known = self.duration_ms if self.heard_to_ms is None else self.heard_to_ms
+        limit = _whole_ms(following.first_heard - self.started_at)
+        late = [start for start, end in self.silences_ms if end > limit]
+        return max(0, min(known, *late)) if late and limit > 0 else known
 
     @property
     def end(self) -> datetime:
@@ -87,11 +89,13 @@ def timeline(parts: Sequence[Part]) -> Timeline:
     pieces, gaps = [], [*_before(parts, heard)]
     position = silence = 0
     for part, following in pairwise(heard):
-        pieces.append(Piece(part.number, silence, part.heard_for_ms))
-        position += silence + part.heard_for_ms
-        if (missing := _whole_ms(following.first_heard - part.last_heard)) > 0:
+        heard_ms = part.heard_until_ms(following)
+        last_heard = part.started_at + _ms(heard_ms)
+        pieces.append(Piece(part.number, silence, heard_ms))
+        position += silence + heard_ms
+        if (missing := _whole_ms(following.first_heard - last_heard)) > 0:
             gaps.append(Gap(part.number, position, missing, _why(parts, part, following)))
-        silence = max(0, _whole_ms(following.started_at - part.last_heard))
+        silence = max(0, _whole_ms(following.started_at - last_heard))
     pieces.append(Piece(heard[-1].number, silence))
     position += silence + heard[-1].duration_ms
     return Timeline(tuple(pieces), (*gaps, *_behind(parts, heard, position)), position)

@@ -63,12 +63,16 @@ async def hang_up(conversations: list[Conversation]) -> None:
         await one.called.hang_up()
 
 
-async def recorded_faults(daemon: Daemon, recordings: list[dict[str, object]], seconds: int) -> list[str]:
-    """Every recording must hold the two voices of one conversation, for so many seconds at least."""
+async def recorded_faults(
+    daemon: Daemon, recordings: list[dict[str, object]], seconds: int, *, segment: int = 0
+) -> list[str]:
+    """Every recording (or that segment of it) must hold the two voices of one conversation, for so many seconds at
+    least."""
     found = []
     seeds = list(range(100, 100 + CALLS))
     for one in sorted(recordings, key=lambda each: str(each["started_at"])):  # as they were set up: the first seed fits
-        channels = read_wav(await daemon.api.audio(str(one["id"])))
+        part = f"{one['id']}/segments/{segment}" if segment else str(one["id"])
+        channels = read_wav(await daemon.api.audio(part))
         faults = ["nobody's voices"]
         for seed in seeds:
             verdict = judge_stereo(*voices(seed), channels)

@@ -76,6 +76,9 @@ class Cluster:
             await cluster.all_active()
             yield cluster
 
+    def daemon(self, name: str) -> Daemon:
+        return self.media.get(name) or {"recorder": self.recorder, "controller": self.controller}[name]
+
     async def phone(self, user: str, transport: Transport = "udp", *, frames: int = 1) -> Phone:
         """Registered, and to be closed by the caller. ``frames`` of 20 ms in a packet: more of them for crowds."""
         account = self.controller.account(user, transport)

@@ -47,6 +47,12 @@ def test_what_a_server_that_was_cut_off_wrote_on_is_cut_off() -> None:
     assert (found.pieces[0].until_ms, found.gaps[0].duration_ms, found.duration_ms) == (5000, 1000, 8000)
 
 
+def test_what_a_frozen_server_finds_when_it_wakes_comes_too_late() -> None:
+    frozen = lost(1, 0, 16_000, heard_to_ms=15_900, silences_ms=((1000, 2500), (10_000, 15_800)))
+    found = timeline([frozen, part(2, 12_000, 2000, heard_from_ms=100)])
+    assert (found.pieces[0].until_ms, found.gaps) == (10_000, (Gap(1, 10_000, 2100, "media-server-lost"),))
+
+
 def test_clocks_that_disagree_make_no_negative_gap() -> None:
     found = timeline([lost(1, 0, 5000), part(2, 4000, 2000)])
     assert (found.gaps, found.pieces, found.duration_ms) == ((), (Piece(1, 0, 5000), Piece(2)), 7000)

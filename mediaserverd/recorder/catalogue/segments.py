@@ -316,6 +316,7 @@ def _part(row: Mapping[str, Any]) -> Part:
         duration_ms=max(0, round(lasted.total_seconds() * 1000)) if known is None else known,
         heard_from_ms=row["heard_from_ms"],
         heard_to_ms=row["heard_to_ms"],
+        silences_ms=tuple((start, end) for start, end in (row["quality"] or {}).get("silences", ())),
     )
 
 
