@@ -11,6 +11,7 @@
 - ``recording``   what recording costs the engine beside relaying (``engine_process``): ``python -m bench.recording``.
 - ``native``      builds the C++ programs.
 - ``selection``   choosing a media server among a thousand: ``python -m bench.selection``.
+- ``keeping``     the state of calls on disk, for a restart: ``python -m bench.keeping``.
 - ``conversion``  recordings to audio files, beside FFmpeg: ``python -m bench.conversion``.
 
 The tests use ``rtp_load`` and ``sip_load`` too. Numbers of two machines, or of two moments of a busy one, are not to be

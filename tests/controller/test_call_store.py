@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from mediaserverd.call.events import CALLER
-from mediaserverd.controller.call_record import VERSION, CallRecord, LegRecord, Moment, read, written
+from mediaserverd.controller.call_record import VERSION, CallRecord, Moment, read, written
 from mediaserverd.controller.call_store import CallStore, StoredCall
-from mediaserverd.policy.facts import CallDirection, CallFacts
-from mediaserverd.policy.selection import SelectionRequest
 from tests.call.script import ORDER
-from tests.call.script import talking as talking_call
-from tests.protocol.sip.network import talking as talking_sessions
+from tests.controller.call_records import some_record
+
+LIMIT_S = 10.0  # for a disk that others use too
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ async def test_what_was_kept_is_there_for_the_next_process_in_its_newest_state(
     for number in range(200):
         store.keep(f"c{number % 50}", lambda number=number: str(number).encode())  # type: ignore[misc]
     store.forget("c7")
-    assert await store.kept()
+    assert await store.kept(LIMIT_S)
     found = rows(tmp_path)
     assert len(found) == 49
     assert found["c8"] == b"158"
@@ -78,7 +75,7 @@ async def test_a_disk_that_stalls_holds_up_one_answer_for_a_moment_and_then_none
         assert loop.time() - began < 3.0, "nobody else waits for a disk that is known to be slow"
         lock.release()
         async with asyncio.timeout(20):
-            while not await store.kept():
+            while not await store.kept(LIMIT_S):
                 await asyncio.sleep(0.02)
     assert len(rows(tmp_path)) == 101
     assert [entry["event"] for entry in logs] == ["call_states_not_written", "call_states_written_again"]
@@ -96,7 +93,7 @@ async def test_what_the_disk_refused_is_written_when_it_takes_it_again(store: Ca
     assert not await store.kept()
     await store._database.run(bring_back)
     async with asyncio.timeout(10):
-        while not await store.kept():
+        while not await store.kept(LIMIT_S):
             await asyncio.sleep(0.02)
     assert rows(tmp_path) == {"c1": b"1"}
 
@@ -109,7 +106,7 @@ async def test_a_state_that_cannot_be_written_down_costs_no_other_call_its_state
 
     store.keep("bad", broken)
     store.keep("good", lambda: b"1")
-    assert await store.kept()
+    assert await store.kept(LIMIT_S)
     assert rows(tmp_path) == {"good": b"1"}
 
 
@@ -140,18 +137,3 @@ def test_what_this_program_did_not_write_is_refused_with_the_reason(stored: Stor
 def test_times_are_those_of_the_next_process_after_a_reboot_too() -> None:
     before, after = Moment(loop=1000.0, unix=50_000.0), Moment(loop=5.0, unix=50_060.0)
     assert 990.0 + before.until(after) == -65.0  # ten seconds before the first moment, seventy before the second
-
-
-def some_record() -> CallRecord:
-    kept = talking_call(recording=ORDER).call.snapshot()
-    _, _, _, calling, called = talking_sessions()
-    sessions = called.snapshot(), calling.snapshot()
-    assert kept is not None
-    assert sessions[0] is not None
-    assert sessions[1] is not None
-    legs = LegRecord(CALLER, sessions[0], "alice", ""), LegRecord(kept.winner, sessions[1], "", "carrier")
-    made_at = Moment(1000.25, 1.7e9)
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    facts = CallFacts(CallDirection.INTERNAL, kept.setup.calling, kept.called, datetime(2026, 1, 1))
-    selection = SelectionRequest("default", ("branch",), "default", facts)
-    return CallRecord(kept, legs, ("m1", "m2"), ("m1",), selection, ("because",), at, made_at)
