@@ -86,8 +86,9 @@ class CallStore:
     async def close(self) -> None:
         """Writes what waits."""
         self._behind = False
-        if not await self.kept(CLOSE_LIMIT_S):
-            log.error("call_states_lost", calls=len(self._waiting))
+        await self.kept(CLOSE_LIMIT_S)
+        if lost := sum(document is not None for document in self._waiting.values()):
+            log.error("call_states_lost", calls=lost)
         if self._writer is not None:
             self._writer.cancel()
             with contextlib.suppress(asyncio.CancelledError):

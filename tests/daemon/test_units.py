@@ -65,3 +65,9 @@ def test_a_host_starts_the_roles_that_are_enabled_on_it_and_no_others(tmp_path: 
     assert [unit.name for unit in (units / "mediaserverd.target.wants").iterdir()] == ["mediaserverd-media.service"]
     assert (units / "multi-user.target.wants" / "mediaserverd.target").is_symlink()
     assert "mediaserverd-" not in (UNITS / "mediaserverd.target").read_text(), "the target itself brings none"
+
+
+def test_a_restart_of_the_controller_hands_its_calls_over_and_a_stop_does_not() -> None:
+    unit = (UNITS / "mediaserverd-controller.service").read_text().splitlines()
+    assert "RestartKillSignal=SIGUSR2" in unit
+    assert not [line for line in unit if line.startswith("KillSignal=")]

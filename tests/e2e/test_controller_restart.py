@@ -33,7 +33,7 @@ async def test_a_hundred_calls_lose_no_packet_while_the_controller_is_killed_and
         await asyncio.sleep(1.5)
         await daemon.came_back("controller", daemon.kill("controller"))
         assert await daemon.status.metric("controller", "mediaserverd_calls_restored_total") == CALLS
-        await daemon.came_back("controller", daemon.restart("controller"))
+        await daemon.came_back("controller", daemon.restart_controller())
         assert await daemon.status.metric("controller", "mediaserverd_calls_restored_total") == CALLS
         assert (await talk).faults() == []
         assert await load.hang_up(HANG_UP_RATE_PER_S) == 0

@@ -177,10 +177,10 @@ class Daemon:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def restart(self, role: str) -> int:
-        """As ``systemctl restart`` tells it; returns the pid that goes."""
-        pid = self.pid(role)
-        os.kill(pid, signal.SIGUSR2)
+    def restart_controller(self) -> int:
+        """As for an upgrade; returns the pid that goes."""
+        pid = self.pid("controller")
+        os.kill(self._child.pid, signal.SIGUSR2)
         return pid
 
     def kill_supervisor(self) -> None:
