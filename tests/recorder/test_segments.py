@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 import wave
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import entry
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen
-from tests.recorder.site import Site
+from tests.recorder.site import Site, run_site
 from tests.recorder.test_playback import heard, likeness
 
 FIRST_S, SECOND_S = 2.0, 1.6
@@ -97,8 +98,9 @@ async def test_two_segments_are_one_recording_with_the_gap_between_them(pen: Pen
     assert (await site.api.get(refused.json()["segments"][1], params={"format": "sasf"})).status_code == 200
 
 
-async def test_a_segment_that_is_still_on_its_way_is_waited_for_and_told(pen: Pen) -> None:
-    site, recording_id = pen.site, secrets.token_hex(16)
+async def test_a_segment_that_is_still_on_its_way_is_waited_for_and_told(tmp_path: Path) -> None:
+    site, recording_id = await run_site(tmp_path, missing_after_s=60.0), secrets.token_hex(16)
+    pen = Pen(site)
     add_second(pen, recording_id)
     await site.ledger([each for each in announced(recording_id) if each["segment"] == 2 or each["event"] != "ended"])
     await site.until(recording_id, lambda detail: detail["segments"][1]["state"] == "stored")
@@ -109,6 +111,8 @@ async def test_a_segment_that_is_still_on_its_way_is_waited_for_and_told(pen: Pe
     detail = await site.until_gone_from_source(recording_id)
     assert [segment["state"] for segment in detail["segments"]] == ["stored", "stored"]
     assert (await heard(site, recording_id)).status_code == 200
+    await site.stop()
+    await site.media.stop()
 
 
 async def test_a_segment_that_never_comes_is_an_alarm_and_then_a_gap(
