@@ -64,10 +64,6 @@ class Anchoring:
         self._stays = False  # a phone would not go back to direct; not asked again until another operation ends
 
     @property
-    def is_wanted_at_set_up(self) -> bool:
-        return self._setup.keeps_audio or self._setup.recording is not None
-
-    @property
     def carries(self) -> bool:
         """A media server has the audio, and is to keep it for now."""
         return bool(self._audio.server) and self._move is None

@@ -1,10 +1,9 @@
 """One call between a caller and whoever answers: set-up, talk, end. Two legs, one audio path, perhaps a recording.
 
-Decides what happens next, no more: the legs know how they end (``legs``), the called side rings in ``fork`` and
-is heard through ``ringback``, the audio path knows media servers and o= lines (``audio``), what passes between phones
-that talk is a ``conversation``, ``anchoring`` brings a media server in while they do, ``recordings`` keep the ledger's
-promise, and ``control`` is for those who start, stop and pause them. Longer than other files because every change of
-phase is here, to be read in one place.
+Decides what happens next, no more: the legs know how they end (``legs``), everything up to the first word is in
+``set_up``, the audio path knows media servers and o= lines (``audio``), what passes between phones that talk is a
+``conversation``, ``anchoring`` brings a media server in while they do, ``recordings`` keep the ledger's promise, and
+``control`` is for those who start, stop and pause them. Longer than 400 lines because every event comes in here.
 
 ::
 
@@ -17,13 +16,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
-from typing import Final, assert_never
+from typing import assert_never
 
 from mediaserverd.call import commands as do
 from mediaserverd.call import events as on
 from mediaserverd.call.account import Account
 from mediaserverd.call.anchoring import Anchoring
-from mediaserverd.call.audio import AudioPath, Purpose, Relayed, readable
+from mediaserverd.call.audio import AudioPath, Purpose, Relayed
 from mediaserverd.call.control import RecordingControl, Situation
 from mediaserverd.call.conversation import Conversation
 from mediaserverd.call.fork import Fork
@@ -31,18 +30,16 @@ from mediaserverd.call.hearing import Hearing
 from mediaserverd.call.holds import Holds
 from mediaserverd.call.ledger import EndReason
 from mediaserverd.call.legs import Leg, LegState
-from mediaserverd.call.phase import LIMITS_S, Phase
+from mediaserverd.call.phase import Phase, Stage
 from mediaserverd.call.phone_keys import PhoneKeys
 from mediaserverd.call.recordings import Recordings
 from mediaserverd.call.responses import PHRASES
-from mediaserverd.call.ringback import Ringback
+from mediaserverd.call.set_up import SYSTEM, SetUp
 from mediaserverd.call.setup import CallSetup
 from mediaserverd.call.snapshot import CallSnapshot
 from mediaserverd.call.story import CallSummary, Story
 from mediaserverd.policy.facts import Party
-from mediaserverd.protocol.negotiation import Side, voice_codec
-
-_SYSTEM: Final = "system"
+from mediaserverd.protocol.negotiation import Side
 
 
 class Call:
@@ -53,18 +50,27 @@ class Call:
         self._setup_kept = replace(setup, targets=())
         self._kept: CallSnapshot | None = None  # what an earlier process left, until it is taken over
         self.story = Story()
-        self._phase = Phase.NEW
-        self._now = 0.0
-        self._phase_until: float | None = None
+        self._stage = Stage(setup.ring_timeout_s)
         self._out: list[do.Command] = []
         self._caller = Leg(on.CALLER, setup.calling, LegState.INVITED)
         self._fork = Fork(self._emit)
-        self._winner: Leg | None = None
         self._audio = AudioPath(setup.media_servers, setup.origin, self._emit, setup.look_back_ms)
         self.recordings = Recordings(setup, self._emit, self._tell)
         self.control = RecordingControl(setup, self.recordings, self._emit, self._tell)
+        self._account = Account()
+        self._set_up = SetUp(
+            setup,
+            self._stage,
+            self._caller,
+            self._fork,
+            self._audio,
+            self.recordings,
+            self._account,
+            self._end,
+            self._emit,
+            self._tell,
+        )
         self._holds = Holds()
-        self._ringback = Ringback(self._audio, self._emit)
         self._conversation = Conversation(self._audio, self._emit, self._tell)
         self._anchoring = Anchoring(
             setup,
@@ -80,31 +86,28 @@ class Call:
             setup, self.control, self.recordings, self._control_requested, self._note, self._emit, self._tell
         )
         self.hearing = Hearing(setup, self._tell)
-        self._offer = b""  # the first one, from whichever side
-        self._accept_body = b""
-        self._account = Account()
 
     @classmethod
     def restored(cls, kept: CallSnapshot) -> Call:
         """A call of an earlier process, which had been answered. ``TakenOver`` is to be the first event."""
         call = cls(kept.setup)
         call._caller.state = LegState.UP
-        call._winner = call._fork.take_over(kept.winner, kept.called)
+        call._set_up.winner = call._fork.take_over(kept.winner, kept.called)
         call._audio.take_over(kept.audio)
         call.recordings.take_over(kept.recordings)
         call.control.take_over(kept.control)
         call._account = replace(kept.account)
         call.story = Story([*kept.story], kept.story_left_out)
-        call._phase = Phase.TALKING
+        call._stage.phase = Phase.TALKING
         call._kept = kept
         deque(call._holds.changes(kept.audio.agreed), maxlen=0)  # the recording knows of them
         return call
 
     def snapshot(self) -> CallSnapshot | None:
         """None: it is not answered yet, or ends. An answer whose ACK has not come counts."""
-        late = self._phase is Phase.CONFIRMING and self._winner is not None and self._winner.owes_ack
+        late = self.phase is Phase.CONFIRMING and self._winner is not None and self._winner.owes_ack
         audio = self._audio.snapshot()
-        if self._phase not in (Phase.CONFIRMING, Phase.TALKING) or late or self._winner is None or audio is None:
+        if self.phase not in (Phase.CONFIRMING, Phase.TALKING) or late or self._winner is None or audio is None:
             return None
         return CallSnapshot(
             setup=self._setup_kept,
@@ -123,7 +126,15 @@ class Call:
 
     @property
     def phase(self) -> Phase:
-        return self._phase
+        return self._stage.phase
+
+    @property
+    def _now(self) -> float:
+        return self._stage.now
+
+    @property
+    def _winner(self) -> Leg | None:
+        return self._set_up.winner
 
     @property
     def media_server(self) -> str:
@@ -133,26 +144,26 @@ class Call:
     @property
     def deadline(self) -> float | None:
         """When ``Woken`` is due, on the clock of ``now``."""
-        if self._phase is Phase.ENDED:
+        if self.phase is Phase.ENDED:
             return None
         parts = self._conversation, self._anchoring, self.control, self._keys, self.hearing
-        dates = self._phase_until, *(part.until for part in parts)
+        dates = self._stage.until, *(part.until for part in parts)
         return min((at for at in dates if at is not None), default=None)
 
     def handle(self, event: on.Event, now: float) -> list[do.Command]:
-        if self._phase is Phase.ENDED:
+        if self.phase is Phase.ENDED:
             return []
-        self._now = now
+        self._stage.now = now
         self._dispatch(event)
         while self._audio.ready or self._anchoring.settle(now):
             if self._audio.ready:
                 self._relayed(self._audio.ready.popleft())
         if self._anchoring.stranded:
-            self._end(_SYSTEM, self._anchoring.stranded, 503)
+            self._end(SYSTEM, self._anchoring.stranded, 503)
         for side, hold in self._holds.changes(self._audio.agreed):
             self._note(side, {"event": hold})
         self.hearing.follow(self._audio.server)
-        if self._phase is Phase.TALKING and self._audio.server:
+        if self.phase is Phase.TALKING and self._audio.server:
             self._account.media_server = self._audio.server
         self._settle()
         out, self._out = self._out, []
@@ -167,9 +178,9 @@ class Call:
     def _dispatch(self, event: on.Event) -> None:
         match event:
             case on.Invited(body):
-                self._invited(body)
+                self._set_up.invited(body)
             case on.Cancelled():
-                self._cancelled()
+                self._set_up.cancelled()
             case on.MediaReplied(request, body):
                 self._audio.replied(request, body)
             case on.MediaFailed(request, reason, silent):
@@ -178,7 +189,7 @@ class Call:
                 self._anchoring.found(search, servers)
             case on.MediaTimedOut(server, reason):
                 if server == self._audio.server:
-                    self._end(_SYSTEM, f"media-timeout: {reason}", 408)
+                    self._end(SYSTEM, f"media-timeout: {reason}", 408)
             case on.MediaLost(server, reason):
                 self._media_lost(server, reason)
             case on.RecordingStarted() | on.RecordingRefused() | on.RecordingBroken():
@@ -190,7 +201,7 @@ class Call:
             case on.SideSilent() | on.SideHeard():
                 self.hearing.take(event, self._now)
             case on.DigitsDialled(side, digits, fresh_id):
-                if self._phase is not Phase.CLOSING:
+                if self.phase is not Phase.CLOSING:
                     self._keys.dialled(side, self._party(side), digits, fresh_id, self._now)
             case on.StartRequested() | on.StopRequested() | on.PauseRequested() | on.ResumeRequested():
                 self._control_requested(event)
@@ -199,7 +210,7 @@ class Call:
             case on.TakenOver():
                 self._taken_over()
             case on.EndRequested(reason, status):
-                self._end(_SYSTEM, reason, status)
+                self._end(SYSTEM, reason, status)
             case _:
                 self._leg_event(event)
 
@@ -210,16 +221,18 @@ class Call:
             return
         match event:
             case on.Progressed(_, status, phrase, body):
-                self._progressed(leg, status, phrase, body)
+                self._set_up.progressed(leg, status, phrase, body)
             case on.Answered(_, body):
-                self._answered(leg, body)
+                self._set_up.answered(leg, body)
             case on.Refused(_, status, phrase):
-                self._refused(leg, status, phrase)
+                self._set_up.refused(leg, status, phrase)
+            case on.Acknowledged(_, body) if self.phase is Phase.TALKING:
+                self._conversation.acknowledged(leg, body, self._now)
             case on.Acknowledged(_, body):
-                self._acknowledged(leg, body)
+                self._set_up.acknowledged(leg, body)
             case on.AckMissing():
                 if leg.is_up:
-                    self._end(_SYSTEM, "no ACK came", 408)
+                    self._end(SYSTEM, "no ACK came", 408)
             case on.Offered(_, method, body):
                 self._offered(leg, method, body)
             case on.OfferAnswered(_, body):
@@ -238,157 +251,23 @@ class Call:
             case _:
                 assert_never(event)
 
-    # --- set-up
-
-    def _invited(self, body: bytes) -> None:
-        if self._phase is not Phase.NEW:
-            return
-        self._account.invited_at = self._now
-        self._tell(f"{_name(self.setup.calling)} calls {_name(self.setup.called)}")
-        if not self.setup.targets:
-            self._end(_SYSTEM, "nobody to dial", 480)
-        elif not body:
-            self._dial(b"")
-        elif not readable(body):
-            self._end(_SYSTEM, "unreadable session description", 400)
-        else:
-            self._offer = body
-            self._enter(Phase.SELECTING)
-            self._offer_to_next_server(Side.CALLER)
-
-    def _offer_to_next_server(self, side: Side) -> None:
-        setup = self.setup
-        if not self._anchoring.is_wanted_at_set_up:
-            self._tell("nothing needs the audio: the phones talk directly")
-        elif self._audio.take_next_server():
-            self._tell(f"media server {self._audio.server} is asked")
-        elif (setup.audio_path == "dynamic" or setup.fail_open) and not self.recordings.required:
-            self._tell("no media server: the phones talk directly, unrecorded")
-        else:
-            self._end(_SYSTEM, "no media server took the call", 503)
-            return
-        self._enter(self._phase)
-        self._account.media_server = self._audio.server
-        self._audio.offer(Purpose.OFFER, side, self._offer)
-
-    def _dial(self, body: bytes) -> None:
-        self._enter(Phase.DIALLING)
-        left_out = self._fork.dial(self.setup.targets, body)
-        for leg in self._fork.legs.values():
-            self._tell(f"{_name(leg.party)} is called")
-        if left_out:
-            self._tell(f"{left_out} more are not called: too many")
-
-    def _progressed(self, leg: Leg, status: int, phrase: str, body: bytes) -> None:
-        if self._phase is Phase.DIALLING and leg.state is LegState.DIALLED and 180 <= status < 190:
-            leg.rang = True
-            self._tell(f"{_name(leg.party)}: {status} {phrase}" + (" with early media" if body else ""))
-            clear = bool(self._offer) and self._fork.has_one_branch
-            self._ringback.progressed(status, phrase, body, may_be_heard=clear)
-
-    def _answered(self, leg: Leg, body: bytes) -> None:
-        if self._phase is not Phase.DIALLING or leg.state is not LegState.DIALLED:
-            if not leg.is_up and not leg.is_gone:
-                self._tell(f"{_name(leg.party)} answered too late")
-                self._emit(*leg.answered_in_vain())
-            return
-        self._tell(f"{_name(leg.party)} answers")
-        self._winner = leg
-        self._enter(Phase.ANSWERING)
-        if self._offer:
-            self._emit(do.Acknowledge(leg.id))
-            self._fork.won_by(leg)
-            self._relay_answer(Side.CALLED, body or self._ringback.early)
-        else:
-            leg.owes_ack = True
-            self._fork.won_by(leg)
-            self._late_offer(body)
-
-    def _late_offer(self, body: bytes) -> None:
-        if readable(body):
-            self._offer = body
-            self._offer_to_next_server(Side.CALLED)
-        else:
-            self._end(_SYSTEM, "the called phone made no readable offer", 502)
-
-    def _relay_answer(self, side: Side, body: bytes) -> None:
-        """The start of the recording goes right behind the answer, without waiting for the reply to it."""
-        description = readable(body)
-        if description is None:
-            self._end(_SYSTEM, f"no readable answer from the {side.value} side", 502)
-            return
-        self._account.codec = str(voice_codec(description) or "")
-        self._audio.agree(side.other, self._offer, body)
-        self._audio.answer(Purpose.ANSWER, side, body)
-        recording = self.recordings.of_policy
-        if recording and self._winner:
-            self._tell(f"policy {recording.order.policy!r} records")
-            recording.start(self._audio.server, self._winner.party, self._now)
-
     def _relayed(self, relayed: Relayed) -> None:
-        if self._phase is Phase.CLOSING:
+        if self.phase is Phase.CLOSING:
             return
         if relayed.fault:
             self._media_failed(relayed.purpose, relayed.fault, silent=True)
-            return
-        match self._phase, relayed.purpose:
-            case Phase.SELECTING, Purpose.OFFER:
-                self._dial(relayed.body)
-            case Phase.DIALLING, Purpose.EARLY_ANSWER:
-                self._ringback.relayed(relayed.body)
-            case Phase.ANSWERING, (Purpose.OFFER | Purpose.ANSWER):
-                self._accept_body = relayed.body
-                self._accept_if_recorded()
-            case Phase.COMPLETING, Purpose.ANSWER if self._winner:
-                self._winner.owes_ack = False
-                self._emit(do.Acknowledge(self._winner.id, relayed.body))
-                self._enter(Phase.TALKING)
-            case Phase.TALKING, (Purpose.NEW_OFFER | Purpose.NEW_ANSWER | Purpose.PREPARE):
-                self._conversation.relayed(relayed, self._now)
-            case _:
-                pass  # the step that asked for it is over
-
-    def _accept_if_recorded(self) -> None:
-        """200 to the caller, which waits for the recording only where the policy requires one."""
-        waits = self.recordings.required and self.recordings.pending
-        if self._phase is Phase.ANSWERING and self._accept_body and not waits:
-            self._caller.state = LegState.UP
-            self._account.answered_at = self._now
-            self._tell("the caller is answered")
-            self._emit(do.Accept(self._accept_body))
-            self._enter(Phase.CONFIRMING)
-
-    def _acknowledged(self, leg: Leg, body: bytes) -> None:
-        if self._phase is Phase.TALKING:
-            self._conversation.acknowledged(leg, body, self._now)
-        elif self._phase is Phase.CONFIRMING and leg is self._caller:
-            late = self._winner is not None and self._winner.owes_ack
-            self._enter(Phase.COMPLETING if late else Phase.TALKING)
-            if late:
-                self._relay_answer(Side.CALLER, body)
-
-    # --- the called side says no; nobody answers
-
-    def _refused(self, leg: Leg, status: int, phrase: str) -> None:
-        if leg.state not in (LegState.DIALLED, LegState.CANCELLED):
-            return
-        self._tell(f"{_name(leg.party)}: {status} {phrase}")
-        self._fork.refused(leg, status, phrase)
-        if self._phase is Phase.DIALLING and not self._fork.ringing:
-            best_status, best_phrase = self._fork.verdict()
-            self._end("called", f"{best_status} {best_phrase}", best_status, phrase=best_phrase)
-
-    def _cancelled(self) -> None:
-        if self._caller.state is LegState.INVITED:
-            self._end("caller", "cancelled", 487)
+        elif self.phase is Phase.TALKING:
+            self._conversation.relayed(relayed, self._now)
+        else:
+            self._set_up.relayed(relayed)
 
     # --- within the call
 
     def _offered(self, leg: Leg, method: on.Method, body: bytes) -> None:
-        if self._phase is Phase.CLOSING or leg.is_gone:
+        if self.phase is Phase.CLOSING or leg.is_gone:
             self._emit(do.AnswerOffer(leg.id, 481, PHRASES[481]))
         else:
-            talking = self._phase is Phase.TALKING
+            talking = self.phase is Phase.TALKING
             self._conversation.offered(leg, self._peer(leg) if talking else None, method, body, self._now)
 
     def _offer_refused(self, leg: Leg, status: int, phrase: str) -> None:
@@ -398,7 +277,7 @@ class Call:
             self._conversation.offer_refused(leg, status, phrase, self._now)
 
     def _informed(self, leg: Leg, event: on.Informed) -> None:
-        if self._phase is Phase.CLOSING or leg.is_gone:
+        if self.phase is Phase.CLOSING or leg.is_gone:
             self._emit(do.AnswerInfo(leg.id, event.info, 481, PHRASES[481]))
             return
         if not self._keys.informed(leg.side, leg.party, event, self._now):
@@ -408,7 +287,7 @@ class Call:
         return self.setup.calling if side is Side.CALLER else self._situation.called
 
     def _note(self, side: Side, event: dict[str, str]) -> None:
-        if self._phase is not Phase.CLOSING:
+        if self.phase is not Phase.CLOSING:
             self.control.note(side, event)
 
     def _peer(self, leg: Leg) -> Leg | None:
@@ -417,7 +296,7 @@ class Call:
         return peer if leg.is_up and peer and peer.is_up else None
 
     def _both_talking(self) -> tuple[Leg, Leg] | None:
-        talking = self._phase is Phase.TALKING
+        talking = self.phase is Phase.TALKING
         return (self._caller, self._winner) if talking and self._winner else None
 
     # --- recording and media server
@@ -427,11 +306,11 @@ class Call:
         gone = self.recordings.take(event, self._now)
         if isinstance(event, on.RecordingStarted):
             self.control.started(event.recording_id)
-            self._accept_if_recorded()
+            self._set_up.accept_if_recorded()
         else:
             self.control.refused(event.recording_id, event.reason)
-            if gone and self.recordings.required and self._phase is not Phase.TALKING:
-                self._end(_SYSTEM, f"the required recording failed: {event.reason}", 503)
+            if gone and self.recordings.required and self.phase is not Phase.TALKING:
+                self._end(SYSTEM, f"the required recording failed: {event.reason}", 503)
 
     def _let_recording_go_on(self, server: str) -> None:
         recording = self.recordings.interrupted
@@ -440,7 +319,7 @@ class Call:
             recording.start(server, self._winner.party, self._now, paused=self.control.begun_paused)
 
     def _control_requested(self, event: on.ControlEvent) -> None:
-        if self._phase is Phase.CLOSING:
+        if self.phase is Phase.CLOSING:
             self._emit(do.Deny(event.request, "the call has ended"))
         elif not isinstance(event, on.StartRequested) or self._anchoring.carries:
             self.control.requested(event, self._situation, self._now)
@@ -465,7 +344,7 @@ class Call:
 
     @property
     def _situation(self) -> Situation:
-        talking = self._phase is Phase.TALKING
+        talking = self.phase is Phase.TALKING
         called = self._winner.party if self._winner else self.setup.called
         return Situation(self._audio.server, called, self._account.answered_at if talking else None)
 
@@ -473,16 +352,8 @@ class Call:
         match purpose:
             case None:
                 pass  # nobody waits for it any more
-            case Purpose.OFFER:
-                self._tell(f"media server {self._audio.server}: {reason}")
-                self._audio.drop_server(delete=silent)
-                self._offer_to_next_server(Side.CALLER if self._phase is Phase.SELECTING else Side.CALLED)
-            case Purpose.EARLY_ANSWER:
-                self._tell(f"no early media: {reason}")
-                if self._phase is Phase.DIALLING:
-                    self._ringback.relayed()
-            case Purpose.ANSWER:
-                self._end(_SYSTEM, f"the media server refused the answer: {reason}", 503)
+            case Purpose.OFFER | Purpose.EARLY_ANSWER | Purpose.ANSWER:
+                self._set_up.media_failed(purpose, reason, silent=silent)
             case Purpose.NEW_OFFER | Purpose.NEW_ANSWER | Purpose.PREPARE:
                 self._conversation.media_failed(purpose, reason, self._now)
             case Purpose.RESTORE:
@@ -499,7 +370,7 @@ class Call:
             self._media_failed(self._audio.abandon_offer(), reason, silent=True)
             return
         if self.recordings.required and self._caller.state is LegState.INVITED:
-            self._end(_SYSTEM, f"media-server-lost: {reason}", 503)
+            self._end(SYSTEM, f"media-server-lost: {reason}", 503)
             return
         self._tell(f"media server {server} is lost: {reason}")
         self._anchoring.carrier_lost(server, self._now)
@@ -520,7 +391,7 @@ class Call:
 
     def _leg_lost(self, leg: Leg, reason: str) -> None:
         if leg.state is LegState.DIALLED:
-            self._refused(leg, 503, PHRASES[503])
+            self._set_up.refused(leg, 503, PHRASES[503])
         elif not leg.is_gone:
             ended = leg.state is LegState.UP
             if leg.state is not LegState.INVITED:
@@ -532,30 +403,20 @@ class Call:
         self._anchoring.woken(self._now)
         self._keys.woken(self._now)
         if self.hearing.until is not None and self._now >= self.hearing.until:
-            self._end(_SYSTEM, f"{self.hearing.fault}: a side has not been heard for too long", 408)
+            self._end(SYSTEM, f"{self.hearing.fault}: a side has not been heard for too long", 408)
         if self.control.until is not None and self._now >= self.control.until:
             self.control.out_of_time(self._now)
-        if self._phase_until is None or self._now < self._phase_until:
+        if self._stage.until is None or self._now < self._stage.until:
             return
-        match self._phase:
-            case Phase.SELECTING:
-                self._media_lost(self._audio.server, "silent")
-            case Phase.DIALLING:
-                status, phrase = self._fork.no_answer()
-                self._end(_SYSTEM, "no answer", status, phrase=phrase)
-            case Phase.ANSWERING | Phase.COMPLETING:
-                self._end(_SYSTEM, "the media server took too long", 504)
-            case Phase.CONFIRMING:
-                self._end(_SYSTEM, "no ACK came", 408)
-            case Phase.CLOSING:
-                self._close_by_force()
-            case Phase.NEW | Phase.TALKING | Phase.ENDED:
-                pass
+        if self.phase is Phase.CLOSING:
+            self._close_by_force()
+        else:
+            self._set_up.out_of_time()
 
     def _end(self, by: str, reason: str, status: int, *, phrase: str = "", told: str | None = None) -> None:
         """``status`` and ``phrase`` go to a caller who was not answered yet, ``told`` (empty: nothing) into the Reason
         of every BYE."""
-        if self._phase is Phase.CLOSING:
+        if self.phase is Phase.CLOSING:
             return
         self._account.close(self._now, by, reason, status)
         self._tell(f"the call ends ({by}): {reason}")
@@ -569,7 +430,7 @@ class Call:
         why, answered = EndReason.TOO_SHORT if discard else EndReason.CALL_ENDED, self._account.answered_at is not None
         self.recordings.end(why, self._now, answered=answered)
         self._audio.drop_server(delete=True, discard=discard)
-        self._enter(Phase.CLOSING)
+        self._stage.enter(Phase.CLOSING)
 
     def _close_by_force(self) -> None:
         """The outcome of a CANCEL or the reply about a recording never came."""
@@ -580,23 +441,14 @@ class Call:
     def _settle(self) -> None:
         """Over, once nobody owes us the outcome of anything."""
         waiting = [leg for leg in self._fork.legs.values() if not leg.is_gone]
-        if self._phase is Phase.CLOSING and not waiting and not self.recordings.pending:
-            self._enter(Phase.ENDED)
+        if self.phase is Phase.CLOSING and not waiting and not self.recordings.pending:
+            self._stage.enter(Phase.ENDED)
             self._emit(do.Finished(self.summary()))
 
     # --- bookkeeping
-
-    def _enter(self, phase: Phase) -> None:
-        self._phase = phase
-        limit = self.setup.ring_timeout_s if phase is Phase.DIALLING else LIMITS_S.get(phase)
-        self._phase_until = None if limit is None else self._now + limit
 
     def _emit(self, *commands: do.Command) -> None:
         self._out.extend(commands)
 
     def _tell(self, text: str) -> None:
         self.story.tell(self._now, text)
-
-
-def _name(party: Party) -> str:
-    return party.station or party.number or party.line or "unknown"

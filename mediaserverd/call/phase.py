@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -28,3 +29,19 @@ LIMITS_S: Final = {
     Phase.COMPLETING: MEDIA_LIMIT_S,
     Phase.CLOSING: TRANSACTION_LIMIT_S,
 }
+
+
+@dataclass(slots=True)
+class Stage:
+    """The phase of one call now, and when it has lasted too long. Times are those given to ``Call.handle``."""
+
+    ring_timeout_s: float
+    phase: Phase = Phase.NEW
+    now: float = 0.0
+    until: float | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """Also the same one again, from the beginning."""
+        self.phase = phase
+        limit = self.ring_timeout_s if phase is Phase.DIALLING else LIMITS_S.get(phase)
+        self.until = None if limit is None else self.now + limit

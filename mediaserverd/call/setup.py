@@ -105,6 +105,11 @@ class CallSetup:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def wants_audio_at_once(self) -> bool:
+        """A media server carries this call from its set-up on."""
+        return self.keeps_audio or self.recording is not None
+
+    @property
     def keeps_audio(self) -> bool:
         """A media server carries this call as long as it lasts, whatever is recorded."""
         return self.audio_path == "always-in" or self.look_back_ms > 0

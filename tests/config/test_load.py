@@ -257,3 +257,26 @@ media_servers:
     assert config.controller.ledger.token_file is None, "our certificate says who we are"
     wrong = text.replace("dscp: 34", "dscp: 99").replace("session_limit: 50", "sesion_limit: 50")
     assert [fault.partition(": ")[0] for fault in _faults(tmp_path, wrong)] == ["config.yaml:13", "config.yaml:6"]
+
+
+def test_where_audio_runs_is_set_for_a_station_a_line_a_location_and_the_site(tmp_path: Path) -> None:
+    text = """address: 10.0.0.1
+data_directory: data
+audio_path: always-in
+locations:
+  berlin: {audio_path: dynamic}
+stations:
+  - {name: alice, extension: "100", password: secret-enough, location: berlin, audio_path: always-in}
+lines:
+  - {name: trunk, address: 10.0.0.2, fail_open: true}
+"""
+    settings = load_config(_write(tmp_path, text)).controller
+    assert (settings.audio_path, settings.locations["berlin"].audio_path) == ("always-in", "dynamic")
+    assert (settings.stations[0].audio_path, settings.lines[0].audio_path) == ("always-in", None)
+    assert settings.lines[0].fail_open
+    assert _faults(tmp_path, text.replace("berlin: {audio_path: dynamic}", "berlin: {audio_path: direct}")) == [
+        "config.yaml:5: locations.berlin.audio_path: Input should be 'dynamic' or 'always-in'"
+    ]
+    assert _faults(tmp_path, text.replace("berlin: {audio_path", "berlin: {audio-path")) == [
+        "config.yaml:5: locations.berlin.audio-path: unknown key; did you mean audio_path?"
+    ]
