@@ -1,16 +1,18 @@
 """A recorder in a process of its own, that can be told to die by SIGKILL at a named point of its work.
 
-``python -m tests.recorder.child SETTINGS.json [POINT]``; prints a line with the API's port when it listens.
+It is forked from a process that has loaded the code already, as loading takes longer than all that a test asks of it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Callable
-from pathlib import Path
+import subprocess
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
 from typing import Any
 
 from mediaserverd.recorder.catalogue.database import Database
@@ -18,6 +20,9 @@ from mediaserverd.recorder.retrieval import RetrievalClient
 from mediaserverd.recorder.server import Recorder
 from mediaserverd.recorder.settings import RecorderSettings
 from mediaserverd.recorder.store import Store
+from tests.recorder.site import PATIENCE_S
+
+_CLONE_NEWNS = 0x00020000  # linux/sched.h
 
 
 def die() -> None:
@@ -68,15 +73,61 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-async def main(settings: RecorderSettings, point: str) -> None:
+class Child:
+    """``commands``: shell commands that it runs first, in a mount namespace of its own."""
+
+    def __init__(self, settings: RecorderSettings, point: str = "", commands: Sequence[str] = ()) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        self._port, port = context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_run, args=(settings.model_dump_json(), point, commands, port), daemon=True
+        )
+        self._process.start()
+        port.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    async def url(self) -> str:
+        """Of its API, as soon as it listens."""
+        if not await asyncio.to_thread(self._port.poll, PATIENCE_S):
+            raise AssertionError(f"the recorder does not listen after {PATIENCE_S} s")
+        return f"https://127.0.0.1:{self._port.recv()}"
+
+    async def end(self) -> int | None:
+        """How it ended by itself: as in ``subprocess``, a negative number is a signal's."""
+        await asyncio.to_thread(self._process.join, PATIENCE_S)
+        return self._process.exitcode
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self.end()
+
+
+def _run(settings: str, point: str, commands: Sequence[str], port: Connection) -> None:
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.dup2(nothing, 2)
+    if commands:
+        _enter_mount_namespace()
+    for command in commands:
+        subprocess.run(command, shell=True, check=True)
     if point:
         POINTS[point]()
-    recorder = Recorder(settings)
+    asyncio.run(_serve(Recorder(RecorderSettings.model_validate_json(settings)), port))
+
+
+def _enter_mount_namespace() -> None:
+    """As ``unshare --mount``: what is mounted here is seen by nobody else."""
+    if ctypes.CDLL(None).unshare(_CLONE_NEWNS) != 0:
+        raise OSError("no mount namespace: tests/in-netns gives the right to make one")
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+
+
+async def _serve(recorder: Recorder, port: Connection) -> None:
     await recorder.start()
-    print(f"port {recorder.api_port}", flush=True)
+    port.send(recorder.api_port)
     await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    given = RecorderSettings.model_validate_json(Path(sys.argv[1]).read_text())
-    asyncio.run(main(given, sys.argv[2] if len(sys.argv) > 2 else ""))

@@ -6,9 +6,7 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import time
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from mediaserverd.process.tls import client_context
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.tokens import create_token
 from mediaserverd.recorder.vault import Vault
-from tests.recorder.child import POINTS
+from tests.recorder.child import POINTS, Child
 from tests.recorder.media_server import File, whole_call
 from tests.recorder.sasf_files import Pen
 from tests.recorder.site import ALL_SCOPES, PATIENCE_S, Site, link, make_site, until_true
@@ -35,26 +33,10 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     await site.media.stop()
 
 
-async def start_child(site: Site, point: str = "", wrapper: Sequence[str] = ()) -> tuple[Process, str]:
+async def start_child(site: Site, point: str = "") -> tuple[Child, str]:
     """The process, and the URL of its API."""
-    settings_file = site.directory / "settings.json"
-    settings_file.write_text(site.settings.model_dump_json())
-    command = [*wrapper, sys.executable, "-m", "tests.recorder.child", str(settings_file), point]
-    child = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL)
-    assert child.stdout is not None
-    async with asyncio.timeout(PATIENCE_S):
-        while line := await child.stdout.readline():
-            if line.startswith(b"port "):
-                drain = asyncio.create_task(child.stdout.read())
-                drain.add_done_callback(lambda _: None)
-                return child, f"https://127.0.0.1:{int(line.split()[1])}"
-    raise AssertionError(f"the recorder ended with {await child.wait()}")
-
-
-async def kill(child: Process) -> None:
-    if child.returncode is None:
-        child.kill()
-    await child.wait()
+    child = Child(site.settings, point)
+    return child, await child.url()
 
 
 async def announce(site: Site, url: str, files: Sequence[File], first_sequence: int = 1) -> None:
@@ -92,14 +74,14 @@ async def test_killed_at_a_point_it_ends_with_one_copy_and_a_deleted_source(site
     file = site.media.add(size=300_000)
     child, url = await start_child(site, point)
     await announce(site, url, [file])
-    assert await asyncio.wait_for(child.wait(), PATIENCE_S) == -signal.SIGKILL
+    assert await child.end() == -signal.SIGKILL
     if file.report["file"] not in site.media.files:
         assert len(site.stored_files()) == 1, "the source was deleted before the store had it"
     child, url = await start_child(site)
     try:
         await everything_is_stored_once(site, url, [file])
     finally:
-        await kill(child)
+        await child.kill()
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -110,7 +92,7 @@ async def test_killed_at_a_point_an_encrypted_recording_is_stored_without_its_ke
     file = Pen(site).add()
     child, url = await start_child(site, point)
     await announce(site, url, [file])
-    assert await asyncio.wait_for(child.wait(), PATIENCE_S) == -signal.SIGKILL
+    assert await child.end() == -signal.SIGKILL
     child, url = await start_child(site)
     try:
         await until_true(lambda: not site.media.files)
@@ -124,7 +106,7 @@ async def test_killed_at_a_point_an_encrypted_recording_is_stored_without_its_ke
         incoming = site.directory / "recorder" / "incoming"
         await until_true(lambda: not list(incoming.iterdir()))
     finally:
-        await kill(child)
+        await child.kill()
 
 
 async def test_killed_in_the_middle_of_a_transfer_it_goes_on_where_it_was(site: Site) -> None:
@@ -134,12 +116,12 @@ async def test_killed_in_the_middle_of_a_transfer_it_goes_on_where_it_was(site: 
     await announce(site, url, [file])
     incoming = site.directory / "recorder" / "incoming"
     await until_true(lambda: sum(path.stat().st_size for path in incoming.iterdir()) >= 2_000_000)
-    await kill(child)
+    await child.kill()
     child, url = await start_child(site)
     try:
         await everything_is_stored_once(site, url, [file])
     finally:
-        await kill(child)
+        await child.kill()
     first, second = [asked.range for asked in site.media.asked if asked.path.endswith(".wav") and asked.method == "GET"]
     assert first is None
     assert int((second or "bytes=0-").removeprefix("bytes=").rstrip("-")) >= 2_000_000
@@ -153,12 +135,12 @@ async def test_killed_again_and_again_it_ends_with_one_copy_of_each(site: Site) 
     await announce(site, url, files)
     for _ in range(5):
         await asyncio.sleep(dice.uniform(0.05, 0.5))
-        await kill(child)
+        await child.kill()
         child, url = await start_child(site)
     try:
         await everything_is_stored_once(site, url, files)
     finally:
-        await kill(child)
+        await child.kill()
 
 
 async def test_leftovers_of_a_killed_write_are_swept_from_the_store(site: Site) -> None:
@@ -170,17 +152,18 @@ async def test_leftovers_of_a_killed_write_are_swept_from_the_store(site: Site) 
     try:
         await until_true(lambda: not leftover.exists())
     finally:
-        await kill(child)
+        await child.kill()
 
 
 async def test_a_full_store_delays_recordings_and_loses_none(site: Site) -> None:
     """The store is a small tmpfs in a mount namespace of the child's own."""
     files = [site.media.add(size=400_000) for _ in range(3)]
     site.store.mkdir()
-    mount = f"mount -t tmpfs -o size=2m none {site.store} && head -c 1500000 /dev/zero >{site.store}/ballast"
-    namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
-    child, url = await start_child(site, wrapper=[*namespace, "sh", "-c", f'{mount} && exec "$@"', "sh"])
+    mount = f"mount -t tmpfs -o size=2m none {site.store}"
+    ballast = f"head -c 1500000 /dev/zero >{site.store}/ballast"
+    child = Child(site.settings, commands=[mount, ballast])
     try:
+        url = await child.url()
         await announce(site, url, files)
         token = create_token(site.settings.database_url, "tester", ALL_SCOPES)
         headers = {"Authorization": f"Bearer {token}"}
@@ -202,7 +185,7 @@ async def test_a_full_store_delays_recordings_and_loses_none(site: Site) -> None
         await until_true(lambda: not site.media.files)
         assert contents(inside) == sorted(file.content for file in files)
     finally:
-        await kill(child)
+        await child.kill()
 
 
 def contents(store: Path) -> list[bytes]:
