@@ -26,6 +26,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from mediaserverd.controller import metrics
 from mediaserverd.controller.approvals import Approvals, fingerprint_of
+from mediaserverd.controller.media_load import MediaLoad, load_of
 from mediaserverd.controller.settings import MediaServerLink
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tls import ServerTls, client_context
@@ -60,21 +61,6 @@ class MediaState(enum.StrEnum):
 
 class MediaFault(Exception):
     """The media server did not answer. The text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class MediaLoad:
-    """What the server said of itself at the last ping; zero where it did not say."""
-
-    sessions: int = 0
-    max_sessions: int = 0
-    own_sessions: int = 0  # of this controller
-    controllers: Mapping[str, int] = field(default_factory=dict)
-    cpu_permille: int = 0
-    draining: bool = False
-    disk_free_bytes: int = 0
-    refuses_sessions: str = ""  # why it would take no new call now
-    refuses_recordings: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +324,7 @@ class MediaLink:
             self._note_load(reply)
 
     def _note_load(self, reply: Mapping[str, Any]) -> None:
-        load = _load(reply.get("load"))
+        load = load_of(reply.get("load"))
         if not self._admitted:
             return
         state, reason = MediaState.ACTIVE, self._terms_refused or "takes sessions"
@@ -387,32 +373,6 @@ def _what_we_showed(settings: MediaServerLink) -> str:
     if settings.token_file is None:
         return "our certificate: it is no controller's of that site, and no ng_token_file is given"
     return f"the token in {settings.token_file}"
-
-
-def _load(given: object) -> MediaLoad:
-    if not isinstance(given, Mapping):
-        return MediaLoad()
-    return MediaLoad(
-        sessions=_count(given, "sessions"),
-        max_sessions=_count(given, "max-sessions"),
-        own_sessions=_count(given, "own-sessions"),
-        controllers=_counts(given.get("controllers")),
-        cpu_permille=_count(given, "cpu-permille"),
-        draining=bool(given.get("draining")),
-        disk_free_bytes=_count(given, "disk-free-bytes"),
-        refuses_sessions=str(given.get("refuses-sessions", "")),
-        refuses_recordings=str(given.get("refuses-recordings", "")),
-    )
-
-
-def _counts(given: object) -> dict[str, int]:
-    found = given.items() if isinstance(given, Mapping) else ()
-    return {str(name): count for name, count in found if isinstance(count, int)}
-
-
-def _count(given: Mapping[str, object], key: str) -> int:
-    value = given.get(key, 0)
-    return value if isinstance(value, int) else 0
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

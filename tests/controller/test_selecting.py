@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from mediaserverd.controller.media_link import LinkState, MediaLoad, MediaState
+from mediaserverd.controller.media_link import LinkState, MediaState
+from mediaserverd.controller.media_load import MediaLoad
 from mediaserverd.controller.selecting import Selecting, for_operation
 from mediaserverd.policy.facts import CallDirection, CallFacts, Party
 from mediaserverd.policy.selection import SelectionRequest
@@ -69,3 +70,12 @@ def test_the_first_word_of_a_server_that_was_tried_is_kept() -> None:
     choice.tried("m2", "refused a later change")
     choice.tried("m9", "not of this selection")
     assert choice.outcomes == {"m1": "no answer within 2 s", "m2": "took the call"}
+
+
+def test_a_server_without_room_for_recordings_is_taken_only_where_no_other_is() -> None:
+    full = link("m1", MediaLoad(refuses_recordings="less than 512 MiB are free for recordings"))
+    busy = link("m2", MediaLoad(refuses_sessions="CPU usage limit exceeded"))
+    links = Links(full, busy, link("m3", MediaLoad(9)))
+    assert links.servers() == ("m3",)
+    links.states = (full, busy)
+    assert links.servers() == ("m1",), "a call is worth more than its recording"
