@@ -16,7 +16,11 @@ import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("suite")
 
 HERE = Path(__file__).parent
 REAL_TIME = (HERE / "e2e", HERE / "daemon", HERE / "bench", HERE / "media", HERE / "kit", HERE / "controller")

@@ -78,7 +78,7 @@ def test_our_decoder_agrees_with_ffmpegs_in_every_sample_of_speech() -> None:
 
 
 @given(st.binary(min_size=FRAME_BYTES, max_size=40 * FRAME_BYTES).map(lambda noise: noise[: len(noise) // 32 * 32]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_our_decoder_agrees_with_ffmpegs_in_every_sample_of_any_bytes(frames: bytes) -> None:
     assert np.array_equal(_ours(frames), _ffmpeg(frames))
 
@@ -161,7 +161,7 @@ def test_the_loudest_input_stays_as_loud_and_the_next_words_are_heard(loudest: n
 
 
 @given(arrays.arrays(np.int16, st.integers(0, 3000)), st.lists(st.integers(0, 700), max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_samples_in_any_portions_give_the_same_whole_frames(samples: Samples, cuts: list[int]) -> None:
     encoder = TruespeechEncoder()
     portions = np.split(samples, np.cumsum(cuts).clip(0, len(samples)))

@@ -22,7 +22,7 @@ BODIES = (
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(random=st.randoms(use_true_random=True), steps=st.integers(0, 60))
 def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -> None:
     """Any seed is as good as another here, and shrinking a script of outcomes changes its meaning: so true random."""
@@ -57,7 +57,7 @@ def test_every_call_ends_and_leaves_nothing_behind(random: Random, steps: int) -
 TALKATIVE = (phone("alice"), phone("bob"), phone("bob", "sendonly"), phone("alice", codecs="8 0"), phone("bob"))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(random=st.randoms(use_true_random=True), steps=st.integers(10, 80))
 def test_a_call_whose_audio_moves_again_and_again_leaves_nothing_behind(random: Random, steps: int) -> None:
     setup = replace(

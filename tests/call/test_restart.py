@@ -223,7 +223,7 @@ def test_a_hold_of_before_is_not_told_to_the_recording_again() -> None:
     assert script.tell(TakenOver()) == []
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(random=st.randoms(use_true_random=True), steps=st.integers(0, 60))
 def test_whatever_has_happened_a_snapshot_gives_a_call_with_the_same_snapshot_and_a_clean_end(
     random: Random, steps: int

@@ -58,7 +58,7 @@ lossy = st.floats(0.0, 0.6)
 seeds = st.integers(0, 2**32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, lossy, st.sampled_from([200, 486, 603]), st.booleans())
 def test_a_call_is_answered_once_and_ends_once(seed: int, loss: float, status: int, bob_ends: bool) -> None:
     network, alice, bob = bad_network(seed, loss)
@@ -75,7 +75,7 @@ def test_a_call_is_answered_once_and_ends_once(seed: int, loss: float, status: i
     check_nothing_is_left(alice, bob)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, lossy, st.floats(0.0, 10.0), st.floats(0.0, 10.0))
 def test_a_call_given_up_while_it_is_answered_ends_on_both_sides(
     seed: int, loss: float, given_up_s: float, answered_s: float
@@ -102,7 +102,7 @@ def test_a_call_given_up_while_it_is_answered_ends_on_both_sides(
     check_nothing_is_left(alice, bob)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds, lossy, st.sampled_from(["OPTIONS", "REGISTER", "MESSAGE"]), st.sampled_from([200, 404]))
 def test_a_request_is_seen_once_and_answered_once(seed: int, loss: float, method: str, status: int) -> None:
     network, alice, bob = bad_network(seed, loss)
