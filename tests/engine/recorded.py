@@ -26,10 +26,9 @@ RECIPIENT = X25519PrivateKey.generate()
 class Recording:
     number: int
     path: Path
-    key: bytes | None
 
     def read(self) -> SasfFile:
-        return sasf_file.read(self.path, self.key)
+        return sasf_file.read(self.path, [RECIPIENT])
 
 
 def start(
@@ -67,4 +66,4 @@ def start(
         caller_leg=caller_leg,
         pre_record_ms=pre_record_ms,
     )
-    return Recording(number, path, key)
+    return Recording(number, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import resource
 import threading
 import time
@@ -14,7 +15,8 @@ from mediaserverd.media.engine import Engine
 from tests.engine.call import Call, closed
 from tests.engine.phone import sender_report
 from tests.engine.recorded import start
-from tests.engine.sasf_file import EVENT, SENDER_REPORT, Other, Packet, SasfFile
+from tests.engine.sasf_file import EVENT, SENDER_REPORT, SasfFile
+from tests.protocol.sasf.independent import Other, Packet
 
 MS = 8  # units of a file
 
@@ -41,7 +43,7 @@ def test_what_was_said_just_before_is_in_the_file_ahead_of_begin(call: Call, tmp
     stopped(call)
     file = recording.read()
     assert said(file, 0) == said(file, 1) == list(range(12))
-    (begin,) = (record for record in file.others(EVENT) if record.body == {"event": "begin"})
+    (begin,) = (record for record in file.others(EVENT) if json.loads(record.octets) == {"event": "begin"})
     before = file.records[: file.records.index(begin)]
     assert [record.sequence for record in before if isinstance(record, Packet) and record.side == 1] == list(range(10))
     assert [record.side for record in before if isinstance(record, Other) and record.kind == SENDER_REPORT] == [1]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import stat
 import time
 from pathlib import Path
@@ -12,8 +13,9 @@ from mediaserverd.protocol.sasf.verify import verify
 from tests.engine.call import Call, closed, events_until_closed, until
 from tests.engine.phone import receiver_report, rtp, sender_report
 from tests.engine.recorded import RECIPIENT, SIGNER, start
-from tests.engine.sasf_file import END, META, RECORDS, SENDER_REPORT, Other, Packet, SasfFile
+from tests.engine.sasf_file import END, META, SENDER_REPORT, SasfFile
 from tests.protocol.sasf import independent
+from tests.protocol.sasf.independent import RECORDS, Other, Packet
 
 both_suites = pytest.mark.parametrize("encrypt", [False, True], ids=["clear", "encrypted"])
 
@@ -36,7 +38,7 @@ def test_the_file_has_every_packet_of_both_sides_as_received(call: Call, tmp_pat
     result = closed(call.engine)
     file = recording.read()
     assert isinstance(file.records[0], Other)
-    assert (file.records[0].kind, file.records[0].body) == (META, meta)
+    assert (file.records[0].kind, json.loads(file.records[0].octets)) == (META, meta)
     assert [(packet.sequence, packet.payload) for packet in file.packets(0)] == [
         (65_520 + number & 0xFFFF, payload[number]) for number in range(50)
     ]
@@ -191,7 +193,7 @@ def test_an_event_stands_between_the_packets_before_and_after_it(call: Call, tmp
         assert isinstance(caller, Packet)
         assert isinstance(called, Packet)
         assert isinstance(event, Other)
-        assert (caller.sequence, called.sequence, event.body["number"]) == (number, number, number)
+        assert (caller.sequence, called.sequence, json.loads(event.octets)["number"]) == (number, number, number)
         assert (caller.side, called.side, event.side) == (0, 1, 1)
         assert caller.at <= called.at <= event.at
 

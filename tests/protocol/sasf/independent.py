@@ -41,7 +41,7 @@ class Broken(Exception):
 
 class Packet(NamedTuple):
     side: int
-    arrival: int
+    at: int
     payload_type: int
     sequence: int
     timestamp: int
@@ -53,20 +53,27 @@ class Packet(NamedTuple):
 class Other(NamedTuple):
     kind: int
     side: int
-    time: int
-    data: bytes
+    at: int
+    octets: bytes
 
 
 @dataclass
 class Recording:
     header: dict[str, Any]
-    packets: list[Packet] = field(default_factory=list)
-    others: list[Other] = field(default_factory=list)
-    chunks: list[tuple[int, int, int, int]] = field(default_factory=list)  # type, number, time, offset
+    records: list[Packet | Other] = field(default_factory=list)
+    chunks: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # type, number, time, offset, records
     index: list[tuple[int, int, int]] = field(default_factory=list)
     seal: dict[str, Any] | None = None
     faults: list[str] = field(default_factory=list)
     decrypted: bool = False
+
+    @property
+    def packets(self) -> list[Packet]:
+        return [each for each in self.records if isinstance(each, Packet)]
+
+    @property
+    def others(self) -> list[Other]:
+        return [each for each in self.records if isinstance(each, Other)]
 
 
 # --- section 1: prologue, header, signature -------------------------------------------------------------------------
@@ -193,7 +200,7 @@ class Chunks:
             raise Broken("tag wrong")
         if kind != RECORDS or not sealed or self.key is not None:
             self.body(kind, head, body, end)
-        self.found.chunks.append((kind, number, time, at))
+        self.found.chunks.append((kind, number, time, at, len(self.found.records)))
         clear = self.found.header["suite"] == "clear"
         self.r.update(hashlib.sha256(self.h + head + body).digest() if clear else data[at:end])
         self.at = end
@@ -251,7 +258,7 @@ def read_records(body: bytes, found: Recording) -> None:
         first = cursor.take(1)[0]
         if first & 0x80 == 0:
             time, length = cursor.varint(), cursor.varint()
-            found.others.append(Other(first & 63, first >> 6, time, cursor.take(length)))
+            found.records.append(Other(first & 63, first >> 6, time, cursor.take(length)))
             continue
         side = first >> 6 & 1
         if first & 0x20:
@@ -273,7 +280,7 @@ def read_records(body: bytes, found: Recording) -> None:
         if not 0 <= s["arrival"] < 1 << 40:
             raise Broken("an impossible time")
         marker, payload = bool(first & 16), cursor.take(s["length"])
-        found.packets.append(
+        found.records.append(
             Packet(side, s["arrival"], s["type"], s["sequence"], s["timestamp"], s["ssrc"], payload, marker)
         )
 

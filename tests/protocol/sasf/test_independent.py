@@ -40,7 +40,7 @@ def _equal(data: bytes, key: PrivateKey) -> independent.Recording:
     assert theirs.seal is not None
     assert ours.seal is not None
     assert (theirs.seal["state"], theirs.seal["duration_ms"]) == (ours.seal.state, ours.seal.duration_ms)
-    events = [(each.time, each.side) for each in theirs.others if each.kind == 2]
+    events = [(each.at, each.side) for each in theirs.others if each.kind == 2]
     assert events == [(event.at, event.side) for event in contents.events]
     return theirs
 
@@ -50,9 +50,9 @@ def test_both_readers_see_the_same(suite: Suite) -> None:
     packets = talk(3000)
     theirs = _equal(written(suite, packets), RECIPIENT)
     assert [tuple(each) for each in theirs.packets] == [dataclasses.astuple(packet) for packet in packets]
-    records = [(number, time, at) for kind, number, time, at in theirs.chunks if kind == Kind.RECORDS]
+    records = [(number, time, at) for kind, number, time, at, _ in theirs.chunks if kind == Kind.RECORDS]
     assert theirs.index == records
-    checkpoints = sum(kind == Kind.CHECKPOINT for kind, _, _, _ in theirs.chunks)
+    checkpoints = sum(kind == Kind.CHECKPOINT for kind, *_ in theirs.chunks)
     assert checkpoints == (0 if suite == "aes-256-gcm" else len(records) // 12)
 
 
