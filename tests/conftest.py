@@ -23,7 +23,15 @@ hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine i
 hypothesis.settings.load_profile("suite")
 
 HERE = Path(__file__).parent
-REAL_TIME = (HERE / "e2e", HERE / "daemon", HERE / "bench", HERE / "media", HERE / "kit", HERE / "controller")
+REAL_TIME = (
+    HERE / "e2e",
+    HERE / "daemon",
+    HERE / "bench",
+    HERE / "media",
+    HERE / "kit",
+    HERE / "controller",
+    HERE / "chaos",
+)
 TRIES_MORE = 2
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h

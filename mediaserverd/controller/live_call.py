@@ -83,8 +83,8 @@ class LiveCall:
         self._doors = doors
         self._keeping = Keeping(doors.store)
         self._commands: deque[do.Command] = deque()
-        self._behind: deque[do.Command] = deque()  # wait for the entry that is held
-        self._held = False  # a ledger entry is on its way to the disk
+        self._behind: deque[do.Command] = deque()  # wait for the entries that are held
+        self._held = 0  # ledger entries on their way to the disk
         self._working = False
         self._progressed = False
         self._infos = itertools.count(1)
@@ -222,12 +222,14 @@ class LiveCall:
         """A session that is opened anew does not overtake the end of the old one."""
         if isinstance(command, do.MediaOffer | do.MediaAnswer):
             return any(isinstance(each, do.MediaDelete) and each.server == command.server for each in self._behind)
-        return (self._held or bool(self._behind)) and isinstance(command, _BEHIND_THE_LEDGER)
+        if isinstance(command, do.WriteLedger):
+            return bool(self._behind)  # entries that follow each other share one write
+        return bool(self._held or self._behind) and isinstance(command, _BEHIND_THE_LEDGER)
 
     def _let_go(self) -> None:
         """The ledger entry is on disk: what waited behind it goes on, up to the next one."""
-        self._held = False
-        while self._behind and not self._held:
+        self._held -= 1
+        while self._behind and (not self._held or isinstance(self._behind[0], do.WriteLedger)):
             self._carry_out(self._behind.popleft())
 
     def _carry_out(self, command: do.Command) -> None:
@@ -247,7 +249,7 @@ class LiveCall:
                 if (wisher := self._wishers.get(command.request)) is not None and not wisher.done():
                     wisher.set_result(command)
             case do.WriteLedger(entry):
-                self._held = True
+                self._held += 1
                 self._doors.spawn(self, self._write_and_go_on(entry))
             case do.FindMediaServers():
                 if command.lost:
