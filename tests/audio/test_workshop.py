@@ -97,7 +97,7 @@ async def test_a_file_is_streamed_as_it_is_made(workshop: Workshop) -> None:
 
 async def test_progress_reaches_the_asker_before_the_end(workshop: Workshop) -> None:
     told: list[float] = []
-    assert await workshop.run(encoding, conversation(120.0), "ogg-opus", progress=told.append) == "ogg-opus"
+    assert await workshop.run(encoding, conversation(65.0), "ogg-opus", progress=told.append) == "ogg-opus"
     assert len(told) >= 2
     assert told == sorted(told)
     assert told[-1] == 1.0
