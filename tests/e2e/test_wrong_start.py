@@ -34,6 +34,7 @@ LISTENERS: Final = [
 @contextlib.contextmanager
 def occupied(port: int, kind: socket.SocketKind) -> Iterator[None]:
     with socket.socket(socket.AF_INET, kind) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, kind is TCP)  # connections of before may linger
         other.bind((HOST, port))
         if kind is TCP:
             other.listen()
