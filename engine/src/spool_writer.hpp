@@ -35,7 +35,7 @@ enum class RecordingId : std::uint64_t {};  // the caller's number
 // kDrainStep, so that its producer soon finds room. An error of the disk ends the recording that met it and no other.
 class SpoolWriter {
   public:
-    static constexpr std::chrono::milliseconds kDrainInterval{50};
+    static constexpr std::chrono::milliseconds kDrainInterval{100};
     static constexpr std::size_t kDrainStep = 1 << 20;
 
     struct Begin {
