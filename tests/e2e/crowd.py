@@ -1,4 +1,4 @@
-"""Ten calls at once between our own phones, each with voices of its own; and what should have come of them."""
+"""Many calls at once between our own phones, ten in a row with their own voices; and what should have come of them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ class Conversation:
         return self.caller_says, self.called_says
 
 
+def seed_of(number: int) -> int:
+    """Of one conversation's voices, by its place in the crowd."""
+    return 100 + number % CALLS
+
+
 @cache
 def voices(seed: int) -> tuple[Samples, Samples]:
     """What the two of one conversation say. Made once: it takes long, and nobody speaks meanwhile."""
@@ -50,8 +55,8 @@ async def converse(caller: Phone, called: Phone, number: str, seed: int) -> Conv
 
 async def crowd(caller: Phone, called: Phone, number: str, count: int = CALLS) -> list[Conversation]:
     """So many calls, set up one after the other, so that each one's two ends are known."""
-    seeds = range(100, 100 + count)
-    for seed in seeds:
+    seeds = [seed_of(number) for number in range(count)]
+    for seed in set(seeds):
         voices(seed)
     return [await converse(caller, called, number, seed) for seed in seeds]
 

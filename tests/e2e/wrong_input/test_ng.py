@@ -68,7 +68,7 @@ async def test_who_shows_no_token_or_a_wrong_one_is_refused_counted_and_told_onc
         assert b"bearer token" in (refused.value.response.body or b"")
     assert await site.count("media", ERRORS % ("websocket", "token")) == before + len(tokens)
     (told,) = site.told("ng_connection_refused", source="127.0.0.62")
-    assert told["reason"] == "no token, or a wrong one"
+    assert told["reason"] == "neither a right token nor a controller's certificate"
 
 
 async def test_another_sub_protocol_and_what_is_no_websocket_are_refused_counted_and_told(site: Site) -> None:
