@@ -80,12 +80,23 @@ def recording_state(segments: Sequence[SegmentView], announced: bool) -> tuple[R
     """
     segments = _without_vain_attempts(segments)
     state = _state([segment.state for segment in segments])
-    failed = next((segment.reason for segment in segments if segment.state is SegmentState.FAILED), "")
+    lost = _first_loss(segments)
     if state in (RecordingState.FAILED, RecordingState.PARTIAL):
-        return state, failed
-    if state is RecordingState.STORED and _slug(segments[-1]) in _BROKEN_OFF:
-        return RecordingState.PARTIAL, _slug(segments[-1])
+        return state, lost
+    if state is RecordingState.STORED and lost:
+        return RecordingState.PARTIAL, lost
     return state, segments[-1].reason if announced else Reason.UNANNOUNCED
+
+
+def _first_loss(segments: Sequence[SegmentView]) -> str:
+    """Why something is missing that nothing makes up for. What was broken off is the cause of the vain attempts after
+    it. Empty: nothing is."""
+    for at, segment in enumerate(segments):
+        if segment.state is SegmentState.FAILED:
+            return segment.reason
+        if _slug(segment) in _BROKEN_OFF and all(later.state is SegmentState.FAILED for later in segments[at + 1 :]):
+            return _slug(segment)
+    return ""
 
 
 def _without_vain_attempts(segments: Sequence[SegmentView]) -> Sequence[SegmentView]:

@@ -31,6 +31,8 @@ from mediaserverd.recorder.states import (
         (["stored/call-ended", "failed/disk-full"], "partial", "disk-full"),
         (["stored/disk-full"], "partial", "disk-full"),
         (["stored/disk-full", "stored/call-ended"], "stored", "call-ended"),
+        (["stored/disk-full", "failed/no-media-server"], "partial", "disk-full"),
+        (["stored/disk-full", "stored/recovered", "failed/missing"], "partial", "missing"),
         (["stored/call-ended", "stored/disk-error: Input/output error"], "partial", "disk-error"),
         (["failed/missing"], "failed", "missing"),
         (["discarded/too-short"], "discarded", "too-short"),
