@@ -52,7 +52,7 @@ class Rendering:
         What was cut out on purpose counts as heard. None if there is nothing."""
         times = [float(edge) for each in self._sides for edges in (each.begin, each.end) for edge in edges]
         times += [edge for pause in self._pauses for edge in (pause.start, pause.end)]
-        return (max(0, _ms(int(min(times)))), _ms(int(max(times)))) if times else None
+        return (max(0, _ms(int(min(times)))), min(_ms(int(max(times))), _ms(self._units))) if times else None
 
     @cached_property
     def silences_ms(self) -> list[list[int]]:
