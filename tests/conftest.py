@@ -23,14 +23,8 @@ hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine i
 hypothesis.settings.load_profile("suite")
 
 HERE = Path(__file__).parent
-REAL_TIME = (
-    HERE / "e2e",
-    HERE / "daemon",
-    HERE / "bench",
-    HERE / "media",
-    HERE / "kit",
-    HERE / "controller",
-    HERE / "chaos",
+REAL_TIME = tuple(
+    HERE / name for name in ("e2e", "daemon", "bench", "media", "kit", "controller", "chaos", "recorder", "engine")
 )
 TRIES_MORE = 2
 
