@@ -245,7 +245,7 @@ class Daemon:
         return [
             line
             for line in self.log()
-            if "text" in line
+            if line.keys() == {"text"}
             or (line.get("level") in ("error", "critical") and line.get("event") not in self._expected)
             or ("exception" in line and line.get("event") not in self._expected)
         ]
