@@ -46,8 +46,13 @@ def overview(calls: list[dict[str, Any]], servers: list[dict[str, Any]]) -> dict
     }
 
 
-def sample(at_s: float, seen: dict[str, Any] | None, counters: dict[Role, dict[str, float]], **faults: str) -> Sample:
-    return Sample(at_s, seen, counters, faults)  # type: ignore[arg-type]  # names of roles
+def sample(
+    at_s: float,
+    seen: dict[str, Any] | None,
+    counters: dict[Role, dict[str, float]],
+    faults: dict[Role, str] | None = None,
+) -> Sample:
+    return Sample(at_s, seen, counters, faults or {})
 
 
 def drawn(now: Sample, before: Sample | None = None, width: int = 120, height: int = 40) -> list[str]:
@@ -88,7 +93,7 @@ def test_a_frame_shows_calls_servers_recordings_and_rates() -> None:
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (200, 50)])
 def test_a_frame_fits_its_terminal_and_counts_what_has_no_room(width: int, height: int) -> None:
     seen = overview([call(number) for number in range(500)], [server(f"m{number}") for number in range(4)])
-    lines = drawn(sample(1, seen, {}, recorder="not seen at 127.0.0.1:9503: refused"), width=width, height=height)
+    lines = drawn(sample(1, seen, {}, {"recorder": "not seen at 127.0.0.1:9503: refused"}), width=width, height=height)
     assert len(lines) <= height
     assert max(map(len, lines)) <= width
     shown = sum(line.startswith(" ctl-") for line in lines)
@@ -98,7 +103,7 @@ def test_a_frame_fits_its_terminal_and_counts_what_has_no_room(width: int, heigh
 
 
 def test_a_controller_that_is_gone_is_said_and_a_role_that_was_started_again_has_no_rate() -> None:
-    gone = sample(2, None, {}, controller="the controller at http://127.0.0.1:9501 does not answer")
+    gone = sample(2, None, {}, {"controller": "the controller at http://127.0.0.1:9501 does not answer"})
     text = "\n".join(drawn(gone))
     assert "no controller" in text
     assert "does not answer" in text

@@ -12,7 +12,10 @@ from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.media_link import MediaFault, MediaLink
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.selecting import as_candidate
+from mediaserverd.process.http_body import json_body
 from mediaserverd.process.status import Endpoint
+
+BODY_LIMIT_BYTES = 4096
 
 log = structlog.get_logger()
 
@@ -59,10 +62,10 @@ def action(media: MediaServers) -> Endpoint:
 async def _approve(media: MediaServers, link: MediaLink, request: Request) -> Response:
     """A ``fingerprint`` in the body is what the administrator expects to approve of."""
     try:
-        body = await request.json() if await request.body() else {}
+        body = await json_body(request, BODY_LIMIT_BYTES)
         expected = str(body.get("fingerprint", ""))
-    except (ValueError, AttributeError):
-        return _problem(400, "the body is a JSON object with a fingerprint, or empty")
+    except (ValueError, AttributeError) as fault:
+        return _problem(400, f"the body must be a JSON object with a fingerprint, or empty: {fault}")
     name, state = link.settings.name, link.state()
     if link.approved:
         return JSONResponse(_row(link))

@@ -5,10 +5,9 @@ Reads what was asked, waits for the call's answer, tells it. What may be done, a
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -22,6 +21,7 @@ from mediaserverd.controller import metrics
 from mediaserverd.controller.live_call import LiveCall
 from mediaserverd.controller.settings import MAX_LOOK_BACK_S
 from mediaserverd.controller.story import pause_row, recording_row
+from mediaserverd.process.http_body import json_body
 
 BODY_LIMIT_BYTES = 4096
 ANSWER_LIMIT_S = 8.0  # above what the media server and the ledger's disk are given together
@@ -100,7 +100,7 @@ def recording_endpoint(find: Callable[[str], LiveCall | None]) -> Callable[[Requ
 
 async def _answer(live: LiveCall, action: str, request: Request) -> Response:
     try:
-        asked = _ACTIONS[action].model_validate(await _body(request))
+        asked = _ACTIONS[action].model_validate(await json_body(request, BODY_LIMIT_BYTES))
     except ValueError as fault:
         return _refusal(400, _faults(fault))
     try:
@@ -110,19 +110,6 @@ async def _answer(live: LiveCall, action: str, request: Request) -> Response:
     if isinstance(answer, Grant):
         return JSONResponse({"recording": recording_row(live), "pause": pause_row(live)})
     return _refusal(502 if answer.uncertain else 409, answer.reason)
-
-
-async def _body(request: Request) -> Any:
-    """Raises ValueError. No body is as good as an empty object."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_LIMIT_BYTES:
-            raise ValueError(f"the body may have {BODY_LIMIT_BYTES} bytes")
-    try:
-        return json.loads(body) if body.strip() else {}
-    except RecursionError:
-        raise ValueError("the body is nested too deeply") from None
 
 
 def _faults(fault: ValueError) -> str:

@@ -1,7 +1,8 @@
 """The controller's only loop: what the sockets bring goes through the SIP endpoint to the calls, and what those want
 done goes out of the doors. Owns the running calls; a fault stays in its call.
 
-Not responsible for decisions (``admission``, ``call``), nor for one call's commands (``live_call``).
+Not responsible for decisions (``admission``, ``call``), nor for one call's commands (``live_call``). Over 400 lines, as
+whatever comes from outside comes in here, and goes to its place in a few lines.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
@@ -28,6 +27,7 @@ from mediaserverd.media.recordings import Recordings
 from mediaserverd.media.report import Report
 from mediaserverd.process.complaints import Complaints
 from mediaserverd.process.http import client_certificate_roles
+from mediaserverd.process.http_body import json_body
 from mediaserverd.process.role import StartFault
 from mediaserverd.process.tokens import bearer_token, same_token
 
@@ -110,7 +110,7 @@ class _Shelf:
         if not _is_recorder(request):
             return _problem(403, "recipients are taken from a recorder that shows its certificate of the site")
         try:
-            keys = json.loads(await _body(request))["recipients"]
+            keys = (await json_body(request, MAX_BODY_BYTES))["recipients"]
             await asyncio.to_thread(self._recipients.replace_given, [str(key).encode() for key in keys])
         except (ValueError, KeyError, TypeError, StartFault) as fault:
             return _problem(400, f"these recipients cannot be used: {fault}")
@@ -158,16 +158,6 @@ class _Shelf:
 
 def _is_recorder(request: Request) -> bool:
     return "recorder" in client_certificate_roles(request.scope)
-
-
-async def _body(request: Request) -> bytes:
-    """Raises ValueError when it is too long."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_BODY_BYTES:
-            raise ValueError(f"more than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
 
 
 def _file_name(request: Request) -> str | None:

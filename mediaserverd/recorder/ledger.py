@@ -6,7 +6,6 @@ is answered as rejected and never asked for again; refusing the whole batch woul
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -15,6 +14,7 @@ import structlog
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
+from mediaserverd.process.http_body import TooLong, json_body
 from mediaserverd.recorder import metrics
 from mediaserverd.recorder.api.problems import Problem
 from mediaserverd.recorder.catalogue.database import Database
@@ -83,7 +83,7 @@ class LedgerDoor:
 
     async def take(self, request: Request) -> dict[str, Any]:
         """The answer to a batch. Authorisation has been checked. Raises Problem when it is no batch at all."""
-        batch = _batch(await _body(request))
+        batch = await _batch(request)
         entries, rejected = _read(batch)
         fresh = await self._database.write(apply_entries, batch.controller, entries, datetime.now(UTC))
         metrics.LEDGER_ENTRIES.labels("applied").inc(len(fresh))
@@ -95,19 +95,12 @@ class LedgerDoor:
         return {**answer, "rejected": rejected} if rejected else answer
 
 
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BODY_LIMIT_BYTES:
-            raise Problem(413, f"a batch may have {BODY_LIMIT_BYTES} bytes; send fewer entries at a time")
-    return bytes(body)
-
-
-def _batch(body: bytes) -> _Batch:
+async def _batch(request: Request) -> _Batch:
     try:
-        return _Batch.model_validate(json.loads(body))
-    except (ValueError, RecursionError) as fault:
+        return _Batch.model_validate(await json_body(request, BODY_LIMIT_BYTES))
+    except TooLong as fault:
+        raise Problem(413, f"{fault}; send fewer entries at a time") from fault
+    except ValueError as fault:
         told = _faults(fault) if isinstance(fault, ValidationError) else str(fault)
         raise Problem(
             400,

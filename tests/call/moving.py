@@ -9,6 +9,8 @@ from mediaserverd.call.events import (
     CALLER,
     Acknowledged,
     Answered,
+    Change,
+    ChangeDone,
     ControlRequest,
     Event,
     Invited,
@@ -18,6 +20,7 @@ from mediaserverd.call.events import (
     RecordingStarted,
     Search,
     StartRequested,
+    StopRequested,
 )
 from tests.call.script import B1, TO_CALLED, TO_CALLER, Script, body, phone, replied
 
@@ -25,6 +28,7 @@ OTHER_ID: Final = "f" * 32
 R1: Final = ControlRequest(1)
 R2: Final = ControlRequest(2)
 START: Final = StartRequested(R1, "alice", OTHER_ID)
+STOPPED: Final = (StopRequested(R2, "alice"), ChangeDone(Change(1)))
 PCMU: Final = "rtpmap:0 PCMU/8000"  # of "0 8" that both offer, the one that they use
 ALICE_PLACE: Final = ("192.0.2.1", 4000)
 BOB_PLACE: Final = ("192.0.2.2", 4000)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mediaserverd.call.commands import (
+    AnswerOffer,
     BegunPaused,
     Command,
     FailedOver,
@@ -308,7 +309,7 @@ def test_a_phones_own_offer_that_met_the_loss_is_refused_and_then_both_are_asked
     script = recorded()
     script.tell(Offered(CALLER, Method.INVITE, phone("alice", "sendonly", version=2)))
     commands = script.tell(KILLED)
-    assert [each.status for each in commands if type(each).__name__ == "AnswerOffer"] == [488]  # type: ignore[union-attr]
+    assert [each.status for each in commands if isinstance(each, AnswerOffer)] == [488]
     assert "FindMediaServers" in kinds(commands)
     assert kinds(ready(script, "m2"))[:2] == ["SendOffer", "SendOffer"]
 

@@ -24,8 +24,6 @@ from mediaserverd.call.events import (
     CALLER,
     Acknowledged,
     Answered,
-    Change,
-    ChangeDone,
     Event,
     HungUp,
     Invited,
@@ -55,6 +53,7 @@ from tests.call.moving import (
     R1,
     R2,
     START,
+    STOPPED,
     asked,
     asking,
     both_answer,
@@ -68,7 +67,6 @@ from tests.call.moving import (
 )
 from tests.call.script import B1, TO_CALLER, Script, body, phone, replied
 
-STOPPED = (StopRequested(R2, "alice"), ChangeDone(Change(1)))
 MOVED_PORT = ("192.0.2.1", 4444)
 
 

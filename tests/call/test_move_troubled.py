@@ -19,8 +19,6 @@ from mediaserverd.call.commands import (
 from mediaserverd.call.events import (
     CALLER,
     Acknowledged,
-    Change,
-    ChangeDone,
     Event,
     HungUp,
     LegId,
@@ -31,7 +29,6 @@ from mediaserverd.call.events import (
     OfferAnswered,
     Offered,
     OfferRefused,
-    StopRequested,
     Woken,
 )
 from mediaserverd.call.move import MAX_TRIES
@@ -42,8 +39,8 @@ from tests.call.moving import (
     BOB_PLACE,
     FIND,
     M1,
-    R2,
     START,
+    STOPPED,
     asked,
     asking,
     both_answer,
@@ -56,8 +53,6 @@ from tests.call.moving import (
     view,
 )
 from tests.call.script import B1, TO_CALLED, TO_CALLER, body, phone, replied
-
-STOPPED = (StopRequested(R2, "alice"), ChangeDone(Change(1)))
 
 
 def unnarrowed(leg: LegId, version: int) -> SendOffer:

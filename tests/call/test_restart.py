@@ -22,6 +22,7 @@ from mediaserverd.call.commands import (
     RecordEvent,
     SendOffer,
     StartRecording,
+    StopRecording,
     WriteLedger,
 )
 from mediaserverd.call.events import (
@@ -190,7 +191,8 @@ def test_a_recording_can_be_stopped_after_a_restart() -> None:
     script = restarted(talking(recording=ORDER))
     script.tell(TakenOver())
     (asked,) = script.tell(StopRequested(ControlRequest(1), "eve"))
-    script.tell(ChangeDone(asked.change), after=1.0)  # type: ignore[union-attr]
+    assert isinstance(asked, StopRecording)
+    script.tell(ChangeDone(asked.change), after=1.0)
     assert script.call.recordings.current is None
 
 

@@ -35,7 +35,7 @@ async def test_what_was_kept_is_there_for_the_next_process_in_its_newest_state(
     store: CallStore, tmp_path: Path
 ) -> None:
     for number in range(200):
-        store.keep(f"c{number % 50}", lambda number=number: str(number).encode())  # type: ignore[misc]
+        store.keep(f"c{number % 50}", str(number).encode)
     store.forget("c7")
     assert await store.kept(LIMIT_S)
     found = rows(tmp_path)

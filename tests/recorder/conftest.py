@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mediaserverd.recorder.sealed import Cost
+from tests.recorder.sasf_files import Pen
 from tests.recorder.site import Site, run_site
 
 
@@ -21,3 +22,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     yield site
     await site.stop()
     await site.media.stop()
+
+
+@pytest.fixture
+async def pen(site: Site) -> Pen:
+    return Pen(site)

@@ -17,7 +17,7 @@ from mediaserverd.protocol.sasf.writer import SasfWriter
 from mediaserverd.recorder.keyfiles import public_pem
 from tests.kit.g711 import PCMU
 from tests.kit.speech import Samples, speech
-from tests.recorder.media_server import File
+from tests.recorder.media_server import File, whole_call
 from tests.recorder.site import Site
 
 FRAME = 160
@@ -53,6 +53,14 @@ class Pen:
         return self.site.media.add(
             recording_id, segment, content=bytes(content), suffix=".sasf", media_type=media_type, **report
         )
+
+
+async def stored(pen: Pen, file: File, sequence: int = 1) -> str:
+    """Its recording id, once the call is announced, and the file stored and gone from its source."""
+    recording_id: str = file.report["recording_id"]
+    await pen.site.ledger(whole_call(sequence, recording_id, file=file.report["file"]))
+    await pen.site.until_gone_from_source(recording_id)
+    return recording_id
 
 
 def sasf(

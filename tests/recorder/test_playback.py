@@ -19,21 +19,9 @@ from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.tokens import create_token
 from mediaserverd.recorder.vault import Vault
 from tests.kit.speech import Samples, speech
-from tests.recorder.media_server import File, whole_call
-from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen, sasf
+from tests.recorder.media_server import whole_call
+from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen, sasf, stored
 from tests.recorder.site import Site, run_site
-
-
-@pytest.fixture
-async def pen(site: Site) -> Pen:
-    return Pen(site)
-
-
-async def stored(pen: Pen, file: File, sequence: int = 1) -> str:
-    recording_id: str = file.report["recording_id"]
-    await pen.site.ledger(whole_call(sequence, recording_id, file=file.report["file"]))
-    await pen.site.until_gone_from_source(recording_id)
-    return recording_id
 
 
 async def heard(site: Site, recording_id: str, **request: Any) -> httpx.Response:

@@ -20,12 +20,6 @@ from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
 from tests.recorder.media_server import File, whole_call
 from tests.recorder.sasf_files import CALLING_SEED, Pen, sasf
-from tests.recorder.site import Site
-
-
-@pytest.fixture
-async def pen(site: Site) -> Pen:
-    return Pen(site)
 
 
 async def stored(pen: Pen, file: File, sequence: int = 1) -> dict[str, Any]:

@@ -14,16 +14,11 @@ import pytest
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import entry
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen
-from tests.recorder.site import Site, run_site
+from tests.recorder.site import run_site
 from tests.recorder.test_playback import heard, likeness
 
 FIRST_S, SECOND_S = 2.0, 1.6
 GAP_MS = 1020  # from the last packet of the first to the first packet of the second, 20 ms into it
-
-
-@pytest.fixture
-async def pen(site: Site) -> Pen:
-    return Pen(site)
 
 
 def announced(recording_id: str) -> list[dict[str, Any]]:

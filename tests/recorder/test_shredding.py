@@ -15,20 +15,8 @@ from mediaserverd.recorder.catalogue.database import ask
 from mediaserverd.recorder.shredding import destroy_recording
 from mediaserverd.recorder.vault import Vault
 from tests.recorder.media_server import File, whole_call
-from tests.recorder.sasf_files import Pen
+from tests.recorder.sasf_files import Pen, stored
 from tests.recorder.site import Site
-
-
-@pytest.fixture
-async def pen(site: Site) -> Pen:
-    return Pen(site)
-
-
-async def stored(pen: Pen, file: File, sequence: int = 1) -> str:
-    recording_id: str = file.report["recording_id"]
-    await pen.site.ledger(whole_call(sequence, recording_id, file=file.report["file"]))
-    await pen.site.until_gone_from_source(recording_id)
-    return recording_id
 
 
 def wrapped_keys(file: File) -> list[bytes]:

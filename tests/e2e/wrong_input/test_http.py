@@ -14,7 +14,7 @@ import pytest
 from tests.e2e.undisturbed import Site
 from tests.e2e.wrong_input.slow_peers import SlowPeers
 from tests.kit.daemon import HOST
-from tests.kit.doors import Json
+from tests.kit.doors import STATUS_PORTS, Json
 from tests.kit.sip_socket import trusting
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
@@ -200,6 +200,17 @@ async def test_nonsense_in_the_ledger_is_refused_or_rejected_and_the_rest_is_tak
         assert (await controller.post(LEDGER_URL, content=b" " * (5 << 20))).status_code == 413
     assert await site.count("recorder", rejected) == before + len(wrong)
     assert (await site.daemon.api.recording("ab" * 16))["state"] == "failed"
+
+
+async def test_a_control_body_that_is_too_long_or_nonsense_is_refused_with_what_it_must_be(site: Site) -> None:
+    (server,) = (await site.daemon.status.get("controller", "/control/media-servers")).json()["media_servers"]
+    approve = f"http://{HOST}:{STATUS_PORTS['controller']}/control/media-servers/{server['name']}/approve"
+    async with client(site, HOST, site.daemon.secret("control")) as administrator:
+        for body in (b" " * 5000, b'"' + b"x" * 5000 + b'"', b"[" * 4000, b"[]", b"not JSON", b"\xff"):
+            refused = await administrator.post(approve, content=body)
+            assert (refused.status_code, "JSON object" in refused.json()["detail"]) == (400, True), body[:20]
+        for nothing in (b"", b"{}"):
+            assert (await administrator.post(approve, content=nothing)).json()["name"] == server["name"]
 
 
 async def test_hundreds_of_connections_from_one_address_leave_room_for_everybody_else(site: Site) -> None:
