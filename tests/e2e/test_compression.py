@@ -36,7 +36,7 @@ async def test_a_policy_that_names_a_compression_is_obeyed_by_a_recorder_that_ke
         await alice.register()
         await bob.register()
         made = await converse(alice, bob, "101", 7)
-        await asyncio.sleep(4)
+        await asyncio.sleep(5)
         await made.caller.hang_up()
         [recording] = await daemon.api.settled(1)
         path = f"/api/v1/recordings/{recording['id']}"

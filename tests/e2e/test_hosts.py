@@ -20,7 +20,7 @@ async def test_a_call_over_hosts_is_recorded_on_one_and_stored_on_another(tmp_pa
         call = await converse(alice, bob, "101", 900)
         assert call.caller.remote is not None
         assert call.caller.remote.address in {host.address for host in cluster.hosts.values()}
-        await asyncio.sleep(3.2)
+        await asyncio.sleep(4)
         await call.caller.hang_up()
         (recording,) = await cluster.recorder.api.settled(1)
         assert recording["state"] == "stored", recording

@@ -170,7 +170,7 @@ async def a_recorded_call_survives_a_drain_and_a_second_controller(site: Site, a
     assert again.json()["state"] == "draining"
     assert "m2 is draining, 1 calls run" in await berlin.command("media-server", "drain", "m2")
     assert (await site.until("draining", controller="paris"))["unavailable"]
-    await asyncio.sleep(1)
+    await asyncio.sleep(2)
     assert (seen["sessions"], seen["own_sessions"], seen["controllers"]) == (1, 0, {"berlin": 1}), "none of its own"
     await call.caller.hang_up()
     await site.until("deactivated")
