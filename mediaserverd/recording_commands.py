@@ -55,7 +55,8 @@ def quality(
         _print_segment(segment)
     for gap in timeline_of(segments).gaps:
         where = f"after segment {gap.after}" if gap.after else "at the beginning"
-        out.print(f"gap {where}: {gap.duration_ms} ms, {escape(gap.reason)}", highlight=False)
+        exact = "by the media servers' clocks" if gap.accuracy_ms is None else f"+-{gap.accuracy_ms} ms"
+        out.print(f"gap {where}: {gap.duration_ms} ms ({exact}), {escape(gap.reason)}", highlight=False)
 
 
 def _print_segment(segment: Mapping[str, Any]) -> None:

@@ -56,14 +56,14 @@ def _nearest(decoded: Samples) -> npt.NDArray[np.uint8]:
     return np.roll(codes[rungs], 32768).astype(np.uint8)
 
 
-def _mu_law() -> Samples:
+def mu_law() -> Samples:
     """What each code of G.711 mu-law decodes to."""
     code = ~np.arange(256, dtype=np.int32) & 0xFF
     magnitude = (((code & 0x0F) << 3) + 0x84) << (code >> 4 & 0x07)
     return np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
 
 
-def _a_law() -> Samples:
+def a_law() -> Samples:
     """What each code of G.711 A-law decodes to."""
     code = np.arange(256, dtype=np.int32) ^ 0x55
     segment = code >> 4 & 0x07
@@ -78,8 +78,8 @@ def _by_table(table: npt.NDArray[np.uint8]) -> Encoder:
 
 PCM: Final = Coding(1, 2, lambda samples: samples.astype("<i2", copy=False).tobytes())
 NETWORK_PCM: Final = Coding(1, 2, lambda samples: samples.astype(">i2").tobytes())  # L16 of RFC 3551 4.5.11
-PCMU: Final = Coding(1, 1, _by_table(_nearest(_mu_law())))
-PCMA: Final = Coding(1, 1, _by_table(_nearest(_a_law())))
+PCMU: Final = Coding(1, 1, _by_table(_nearest(mu_law())))
+PCMA: Final = Coding(1, 1, _by_table(_nearest(a_law())))
 GSM: Final = Coding(160, 33, _codec.encode_gsm, has_memory=True)
 GSM_PAIRS: Final = Coding(320, 65, _codec.encode_gsm_pairs, has_memory=True)  # as in WAV: two frames of 260 bits
 TRUESPEECH: Final = Coding(truespeech.FRAME_SAMPLES, truespeech.FRAME_BYTES, truespeech.encode, has_memory=True)

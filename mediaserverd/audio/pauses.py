@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from mediaserverd.audio.codec import Samples
+from mediaserverd.audio.cuts import BEEP_MS
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Event
 
-BEEP_MS: Final = 200
 _BEEP_HZ: Final = 1000
 _BEEP_PEAK: Final = 3300  # -20 dB: heard, and no fright
 _BEEP_RAMP_MS: Final = 10

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from functools import cached_property
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,20 @@ class Rendering:
             for start, end in spans
             if not any(begin <= start and end <= finish for begin, finish in cut)
         ]
+
+    @property
+    def look_back_ms(self) -> int:
+        """How much of it is from before it was asked for."""
+        return next((_ms(event.at) for event in self._contents.events if event.name == "begin"), 0)
+
+    def times_as_json(self) -> dict[str, Any]:
+        """Beside ``quality.as_json()``, for whoever has to join this with what was recorded elsewhere."""
+        heard = self.heard_ms
+        return {
+            "heard": list(heard) if heard else None,
+            "look_back_ms": self.look_back_ms,
+            "silences": self.silences_ms,
+        }
 
     @cached_property
     def frames(self) -> int:

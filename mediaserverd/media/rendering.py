@@ -34,4 +34,5 @@ def render_wav(recording: SasfReader, encoding: str, target: Path) -> Rendered:
         encode(rendering, chosen, file)
         file.flush()
         os.fsync(file.fileno())
-    return Rendered(rendering.frames * 1000 // rendering.sample_rate, rendering.quality.as_json())
+    quality = {**rendering.quality.as_json(), **rendering.times_as_json()}
+    return Rendered(rendering.frames * 1000 // rendering.sample_rate, quality)

@@ -68,7 +68,7 @@ class Task:
 class Examined:
     """``path``: what is to be stored. ``keybox``: what was in it, as it stood there. ``metadata``: of its META.
 
-    ``ended_at`` is None if whoever closed the file knew better. ``heard_ms``: its first audio and its last.
+    ``ended_at`` is None if whoever closed the file knew better.
     """
 
     path: Path
@@ -80,7 +80,6 @@ class Examined:
     duration_ms: int | None = None
     ended_at: datetime | None = None
     metadata: Any = None
-    heard_ms: tuple[int, int] | None = None
     encrypted: bool = False
     file_id: bytes = b""
     keybox: bytes = b""
@@ -130,7 +129,6 @@ def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
     """What it is worth to those who listen; and the smaller form of it, if there is to be one."""
     contents = reader.contents()
     rendering = Rendering(contents)
-    examined = replace(examined, heard_ms=rendering.heard_ms)
     if examined.verification is Verification.VERIFIED:
         examined = replace(examined, metadata=contents.meta.get("metadata"))
     press = task.press
@@ -149,7 +147,7 @@ def _heard(task: Task, examined: Examined, reader: SasfReader) -> Examined:
 
 def _judged(examined: Examined, reader: SasfReader, rendering: Rendering, quality: Quality) -> Examined:
     """How long a file is whose writer died only its last packet says; who sealed it may have had no key to look."""
-    judged = replace(examined, quality={**quality.as_json(), "silences": rendering.silences_ms})
+    judged = replace(examined, quality={**quality.as_json(), **rendering.times_as_json()})
     if examined.verification is not Verification.VERIFIED or reader.state == "closed":
         return judged
     began = datetime.fromtimestamp(reader.header.created_ns / 1e9, UTC)

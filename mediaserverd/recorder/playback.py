@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Final
 
+from mediaserverd.audio.cuts import Cuts
 from mediaserverd.audio.workshop import Workshop
 from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.protocol.sasf.opening import MAX_OPENING_BYTES, parse_opening
@@ -39,7 +40,8 @@ class Locked(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object in the store. ``custody``: what opens it, if it is encrypted. ``source_sha256``: as it was fetched."""
+    """An object in the store. ``custody``: what opens it, if it is encrypted. ``source_sha256``: as it was fetched.
+    ``cuts``: what is left out of a WAV."""
 
     store_key: str
     size: int
@@ -48,6 +50,8 @@ class Stored:
     encrypted: bool
     compressed: bool
     custody: Custody | None
+    is_wav: bool = False
+    cuts: Cuts = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ class _Kept:
 
 
 class Playback:
-    """Raises Locked, KeyFault, SasfError (it cannot be read), FileNotFoundError; and what store and workshop do."""
+    """Raises Locked, KeyFault, SasfError and WavFault (it cannot be read), FileNotFoundError; and what store and
+    workshop do."""
 
     def __init__(self, store: Store, vault: Vault, workshop: Workshop, version: str) -> None:
         self._store = store
@@ -188,9 +193,9 @@ class Playback:
     async def _source(self, stored: Stored) -> Source:
         key = await asyncio.to_thread(self._unlock, stored.custody) if stored.custody is not None else None
         path = self._store.path(stored.store_key)
-        if path is not None:
-            return Source(path, key, stored.sha256)
-        return Source(b"".join([piece async for piece in await self._read(stored, 0, stored.size)]), key, stored.sha256)
+        if path is None:
+            content = b"".join([piece async for piece in await self._read(stored, 0, stored.size)])
+        return Source(path or content, key, stored.sha256, stored.is_wav, stored.cuts)
 
     def _unlock(self, custody: Custody) -> bytes:
         keybox = Keybox.parse(custody.content)

@@ -1,4 +1,4 @@
-"""Stored SASF as sound, in the processes that render: any part of a WAV file, or a whole file of another format.
+"""Stored recordings as sound, in the processes that render: any part of a WAV file, or a whole file of another format.
 
 The segments of one recording are heard as one, with silence where nothing was recorded between them.
 What is decrypted stays in the memory of these processes: the few recordings that were listened to last are kept there,
@@ -8,34 +8,41 @@ because a player asks for many parts of the same one. Not responsible for who ma
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from mediaserverd.audio.cuts import Cuts
 from mediaserverd.audio.formats import Format, encode, find_format, wav_range, wav_size
 from mediaserverd.audio.joined import Joined, Stretch
-from mediaserverd.audio.render import RATES, Rendering, SampleRate
+from mediaserverd.audio.render import Rendering
 from mediaserverd.audio.sound import Sound
+from mediaserverd.audio.wav_sound import WavSound
 from mediaserverd.audio.workshop import Job
-from mediaserverd.protocol.sasf.contents import Contents
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.examination import mapped
 
 KEPT_BYTES: Final = 256 << 20  # of recordings as read, in each process; at least one is kept
 DIGEST_BYTES: Final = 8 << 20  # rendered at a time, for the digest of all
 _BYTES_A_PACKET: Final = 9 * 8  # the columns of ``Packets``
-_RATES: Final[dict[int, SampleRate]] = {rate: rate for rate in RATES}
+
+Data = bytes | mmap.mmap
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """``file``: where it is, or what is in it. ``key``: of this file alone."""
+    """``file``: where it is, or what is in it. ``key``: of this file alone. ``cuts``: what a WAV leaves out; a SASF
+    file says it itself."""
 
     file: Path | bytes
     key: bytes | None = field(repr=False)
     sha256: str
+    is_wav: bool = False
+    cuts: Cuts = ()
 
     @property
     def identity(self) -> Hashable:
@@ -56,18 +63,21 @@ Parts = Sequence[Part]  # of one recording, one behind the other; at least one
 
 @dataclass(slots=True)
 class _Opened:
-    """A recording as read, and as sound at each rate that was asked for."""
+    """A recording as read, and as sound at each rate that was asked for. ``size``: of what it takes to be so."""
 
-    contents: Contents
-    best: Rendering
+    make: Callable[..., Rendering | WavSound]
     size: int
-    others: dict[int, Rendering] = field(default_factory=dict)
+    best: Rendering | WavSound = field(init=False)
+    others: dict[int, Rendering | WavSound] = field(default_factory=dict)
 
-    def at(self, rate: int) -> Rendering:
+    def __post_init__(self) -> None:
+        self.best = self.make()
+
+    def at(self, rate: int) -> Rendering | WavSound:
         if rate == self.best.sample_rate:
             return self.best
         if rate not in self.others:
-            self.others[rate] = Rendering(self.contents, sample_rate=_RATES[rate])
+            self.others[rate] = self.make(sample_rate=rate)
         return self.others[rate]
 
 
@@ -75,7 +85,7 @@ _opened: OrderedDict[Hashable, _Opened] = OrderedDict()
 
 
 def measure(_: Job, parts: Parts, name: str) -> int:
-    """The size of the WAV file. Raises SasfError, OSError."""
+    """The size of the WAV file. Raises SasfError, WavFault, OSError."""
     form = find_format(name)
     return wav_size(_sound(parts, form), form)
 
@@ -110,7 +120,7 @@ def _sound(parts: Parts, form: Format) -> Sound:
     return sounds[0] if len(parts) == 1 else Joined(list(map(_stretch, parts, sounds)))
 
 
-def _stretch(part: Part, sound: Rendering) -> Stretch:
+def _stretch(part: Part, sound: Rendering | WavSound) -> Stretch:
     frames = sound.frames if part.until_ms is None else min(sound.frames, sound.frames_until(part.until_ms))
     return Stretch(sound, part.silence_before_ms * sound.sample_rate // 1000, frames)
 
@@ -120,9 +130,18 @@ def _open(source: Source) -> _Opened:
         _opened.move_to_end(source.identity)
         return _opened[source.identity]
     data = mapped(source.file) if isinstance(source.file, Path) else source.file
-    contents = SasfReader(data, key=source.key).contents()
-    size = contents.data.nbytes + len(contents.packets) * _BYTES_A_PACKET
-    _opened[source.identity] = opened = _Opened(contents, Rendering(contents), size)
+    _opened[source.identity] = opened = _wav(data, source.cuts) if source.is_wav else _sasf(data, source.key)
     while len(_opened) > 1 and sum(each.size for each in _opened.values()) > KEPT_BYTES:
         _opened.popitem(last=False)
     return opened
+
+
+def _sasf(data: Data, key: bytes | None) -> _Opened:
+    contents = SasfReader(data, key=key).contents()
+    size = contents.data.nbytes + len(contents.packets) * _BYTES_A_PACKET
+    return _Opened(partial(Rendering, contents), size)
+
+
+def _wav(data: Data, cuts: Cuts) -> _Opened:
+    """Of one that is mapped, what is needed is read when it is."""
+    return _Opened(partial(WavSound, data, cuts=cuts), len(data) if isinstance(data, bytes) else 0)

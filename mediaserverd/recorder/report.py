@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 RECORDING_ID = r"^[0-9a-f]{32}$"
 SEGMENTS_LIMIT = 9999  # failovers of one recording; far above what a call survives
@@ -24,7 +24,28 @@ def _text(value: Any) -> Any:
     return value.replace("\0", "") if isinstance(value, str) else value
 
 
+Ms = Annotated[int, Field(ge=0, lt=1 << 53)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else _text(value))]
+
+
+class _Times(BaseModel):
+    """What times are reckoned with, in a quality report."""
+
+    heard: tuple[Ms, Ms] | None = None
+    look_back_ms: Ms | None = None
+    silences: list[tuple[Ms, Ms]] = []
+    masked: list[tuple[Ms, Ms, str]] = []
+
+
+def _believable(quality: Any) -> Any:
+    """Times that are none are left out; the rest is for people to read."""
+    if not isinstance(quality, dict):
+        return quality
+    try:
+        _Times.model_validate(quality)
+    except ValidationError:
+        return {name: value for name, value in quality.items() if name not in _Times.model_fields}
+    return quality
 
 
 class Report(BaseModel):
@@ -46,7 +67,7 @@ class Report(BaseModel):
     ended_at: AwareDatetime | None = None
     duration_ms: int | None = Field(None, ge=0)
     metadata: Any = None
-    quality: dict[str, Any] | None = None
+    quality: Annotated[dict[str, Any] | None, BeforeValidator(_believable)] = None
 
     @property
     def key(self) -> tuple[str, int]:

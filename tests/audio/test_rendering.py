@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mediaserverd.audio.pauses import BEEP_MS
+from mediaserverd.audio.cuts import BEEP_MS
 from mediaserverd.audio.render import CELL_SECONDS, Rendering
 from mediaserverd.protocol.sasf.contents import Contents, Span
 from tests.audio.recorded import FRAME_SAMPLES, Rtp, codecs, contents, event, padded, stream, units

@@ -84,7 +84,7 @@ def test_recordings_of_the_first_schema_are_what_they_were_and_can_be_counted(tm
         assert [(each["encrypted"], each["verification"]) for each in kept] == [(False, "")] * 4
         tally = count(connection, NOW)
         assert (tally.expected, tally.degraded_segments, tally.verifications) == (1, 1, {})
-        assert MigrationContext.configure(connection).get_current_revision() == "0004"
+        assert MigrationContext.configure(connection).get_current_revision() == "0005"
 
 
 def _upgrade(connection: Connection, revision: str) -> None:

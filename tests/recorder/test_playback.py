@@ -15,9 +15,11 @@ import httpx
 import numpy as np
 import pytest
 
+from mediaserverd.audio.formats import encode, find_format
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.recorder.tokens import create_token
 from mediaserverd.recorder.vault import Vault
+from tests.audio.listening import Spoken
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import whole_call
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen, sasf, stored
@@ -167,13 +169,22 @@ async def test_a_form_that_there_is_not_is_refused_with_those_that_there_are(pen
         assert "ogg" in answer.json()["detail"]
 
 
-async def test_a_recording_kept_as_wav_passes_through_and_is_nothing_else(site: Site) -> None:
-    file = site.media.add()
+async def test_a_recording_kept_as_wav_passes_through_and_is_heard_in_other_forms(site: Site) -> None:
+    content = io.BytesIO()
+    voices = np.stack([speech(CALLING_SEED, 3.0), speech(CALLED_SEED, 3.0)], axis=1)
+    encode(Spoken(voices), find_format("wav-pcma"), content)
+    file, nonsense = site.media.add(content=content.getvalue()), site.media.add()
+    for sequence, each in ((1, file), (10, nonsense)):
+        await site.ledger(whole_call(sequence, each.report["recording_id"], file=each.report["file"]))
+        await site.until_gone_from_source(each.report["recording_id"])
     recording_id = file.report["recording_id"]
-    await site.ledger(whole_call(1, recording_id, file=file.report["file"]))
-    await site.until_gone_from_source(recording_id)
     assert (await heard(site, recording_id, params={"format": "wav"})).content == file.content
-    assert (await heard(site, recording_id, params={"format": "mp3"})).status_code == 406
+    left, right = sides((await heard(site, recording_id, params={"format": "mp3"})).content)
+    assert likeness(voices[:, 0], left) > 0.9
+    assert likeness(voices[:, 1], right) > 0.9
+    assert (await heard(site, recording_id, params={"format": "sasf"})).status_code == 406
+    refused = await heard(site, nonsense.report["recording_id"], params={"format": "ogg"})
+    assert (refused.status_code, "format=wav gives the file as it is" in refused.json()["detail"]) == (409, True)
 
 
 async def test_the_file_is_exported_without_keys_or_with_them_to_those_who_may(pen: Pen) -> None:

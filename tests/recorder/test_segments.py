@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import secrets
 import wave
@@ -11,6 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mediaserverd.audio.formats import Format, encode, find_format
+from mediaserverd.audio.sound import mono_mix
+from tests.audio import listening
+from tests.audio.listening import Spoken
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import entry
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen
@@ -21,32 +27,40 @@ FIRST_S, SECOND_S = 2.0, 1.6
 GAP_MS = 1020  # from the last packet of the first to the first packet of the second, 20 ms into it
 
 
-def announced(recording_id: str) -> list[dict[str, Any]]:
+SAID = [speech(CALLING_SEED, 2.5), speech(CALLED_SEED, 2.5)]
+
+
+def at(seconds: float) -> str:
+    return f"2026-01-02T03:04:{5 + seconds:06.3f}Z"
+
+
+def announced(recording_id: str, suffix: str = ".sasf") -> list[dict[str, Any]]:
     """Two segments as a controller announces them; the media server of the first one was lost."""
-    file = {number: f"{recording_id}-{number}.sasf" for number in (1, 2)}
+    file = {number: f"{recording_id}-{number}{suffix}" for number in (1, 2)}
     return [
-        entry(1, "expected", recording_id),
-        entry(2, "started", recording_id, file=file[1]),
-        entry(3, "ended", recording_id, reason="media-server-lost", duration_ms=2500),
-        entry(4, "expected", recording_id, 2),
-        entry(5, "started", recording_id, 2, file=file[2]),
-        entry(6, "ended", recording_id, 2),
+        entry(1, "expected", recording_id, at=at(-0.002)),
+        entry(2, "started", recording_id, file=file[1], at=at(0.003)),
+        entry(3, "ended", recording_id, at=at(2.5), reason="media-server-lost", duration_ms=2502),
+        entry(4, "expected", recording_id, 2, at=at(2.995)),
+        entry(5, "started", recording_id, 2, file=file[2], at=at(3.004)),
+        entry(6, "ended", recording_id, 2, at=at(4.6), duration_ms=1605),
     ]
 
 
 def add_first(pen: Pen, recording_id: str) -> None:
     times: dict[str, Any] = {
-        "started_at": "2026-01-02T03:04:05.000Z",
-        "ended_at": "2026-01-02T03:04:07.000Z",
+        "started_at": at(0),
+        "ended_at": at(2),
         "duration_ms": 2000,
     }
     pen.add(recording_id=recording_id, seconds=FIRST_S, reason="recovered", **times)
 
 
-def add_second(pen: Pen, recording_id: str) -> None:
+def add_second(pen: Pen, recording_id: str, clock_s: float = 0.0) -> None:
+    """``clock_s``: how wrong the clock of its host is."""
     times: dict[str, Any] = {
-        "started_at": "2026-01-02T03:04:08.000Z",
-        "ended_at": "2026-01-02T03:04:09.600Z",
+        "started_at": at(3.0 + clock_s),
+        "ended_at": at(4.6 + clock_s),
         "duration_ms": 1600,
     }
     pen.add(recording_id=recording_id, segment=2, seconds=SECOND_S, **times)
@@ -63,7 +77,7 @@ async def test_two_segments_are_one_recording_with_the_gap_between_them(pen: Pen
     add_second(pen, recording_id)
     await site.ledger(announced(recording_id))
     detail = await site.until_gone_from_source(recording_id)
-    gap = {"after": 1, "start_ms": 2000, "duration_ms": GAP_MS, "reason": "media-server-lost"}
+    gap = {"after": 1, "start_ms": 2000, "duration_ms": GAP_MS, "reason": "media-server-lost", "accuracy_ms": 16}
     assert (detail["segment_count"], detail["gaps"], detail["duration_ms"]) == (2, [gap], 4600)
     assert (detail["state"], detail["verification"]) == ("stored", "verified")
     assert detail["proof"].count("not a byte was changed") == 2
@@ -91,6 +105,63 @@ async def test_two_segments_are_one_recording_with_the_gap_between_them(pen: Pen
     refused = await heard(site, recording_id, params={"format": "sasf"})
     assert (refused.status_code, len(refused.json()["segments"])) == (409, 2)
     assert (await site.api.get(refused.json()["segments"][1], params={"format": "sasf"})).status_code == 200
+
+
+async def test_hosts_whose_clocks_are_seconds_apart_make_no_other_gap(pen: Pen) -> None:
+    site = pen.site
+    for sequence, clock_s in ((0, 40.0), (10, -5.0)):
+        recording_id = secrets.token_hex(16)
+        add_first(pen, recording_id)
+        add_second(pen, recording_id, clock_s)
+        entries = announced(recording_id)
+        await site.ledger([{**each, "sequence": sequence + each["sequence"]} for each in entries])
+        (gap,) = (await site.until_gone_from_source(recording_id))["gaps"]
+        assert abs(gap["duration_ms"] - GAP_MS) <= gap["accuracy_ms"] < 20
+        _, samples = channels((await heard(site, recording_id)).content)
+        assert abs(len(samples) / 8 - 4600) <= gap["accuracy_ms"]
+
+
+async def test_segments_that_are_kept_as_wav_are_joined_in_every_coding(site: Site) -> None:
+    codings = {"wav-pcm": 0.999, "wav-pcmu": 0.99, "wav-pcma": 0.99, "wav-gsm": 0.7, "wav-truespeech": 0.6}
+    ids = {coding: add_as_wav(site, find_format(coding)) for coding in codings}
+    for place, recording_id in enumerate(ids.values()):
+        entries = announced(recording_id, ".wav")
+        await site.ledger([{**each, "sequence": 10 * place + each["sequence"]} for each in entries])
+    for coding, recording_id in ids.items():
+        (gap,) = (await site.until_gone_from_source(recording_id))["gaps"]
+        assert (gap["start_ms"], gap["duration_ms"]) == (2000, 1000)
+        answer = await heard(site, recording_id, headers={"Want-Repr-Digest": "sha-256=1"})
+        digest = base64.b64encode(hashlib.sha256(answer.content).digest()).decode()
+        assert answer.headers["Repr-Digest"] == f"sha-256=:{digest}:"
+        part = await heard(site, recording_id, headers={"Range": "bytes=31000-70000"})
+        assert (part.status_code, part.content) == (206, answer.content[31000:70001])
+        rate, samples = channels(answer.content)
+        assert (rate, len(samples)) == (8000, 4.6 * 8000)
+        assert not samples[16000:24000].any()
+        mixed = find_format(coding).channels == 1
+        for channel, voice in enumerate([mono_mix(np.stack(SAID, axis=1))] * 2 if mixed else SAID):
+            assert likeness(voice[:16000], samples[:16000, channel]) > codings[coding]
+            assert likeness(voice[:12800], samples[24000:, channel]) > codings[coding]
+        if coding in ("wav-pcmu", "wav-pcma"):
+            again = await heard(site, recording_id, params={"format": coding})
+            decoded = listening.heard(again.content).samples
+            assert np.array_equal(decoded[24000:], samples[24000:]), "what is coded anew loses nothing"
+
+
+def add_as_wav(site: Site, form: Format) -> str:
+    """Two segments; their media server wrote on for half a second after nothing came to the first."""
+    recording_id = secrets.token_hex(16)
+    for number, (begin_s, length_s, heard_to_ms) in enumerate(((0.0, 2.5, 2000), (3.0, 1.6, 1600)), 1):
+        target = io.BytesIO()
+        encode(Spoken(np.stack(SAID, axis=1)[: int(length_s * 8000)]), form, target)
+        quality = {"degraded": False, "heard": [0, heard_to_ms], "look_back_ms": 0, "silences": [], "sides": []}
+        times: Any = {
+            "started_at": at(begin_s),
+            "ended_at": at(begin_s + length_s),
+            "duration_ms": int(length_s * 1000),
+        }
+        site.media.add(recording_id, number, content=target.getvalue(), quality=quality, **times)
+    return recording_id
 
 
 async def test_a_segment_that_is_still_on_its_way_is_waited_for_and_told(tmp_path: Path) -> None:

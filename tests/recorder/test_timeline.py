@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mediaserverd.recorder.proof import proof
 from mediaserverd.recorder.states import SegmentState
 from mediaserverd.recorder.timeline import Gap, Part, Piece, Timeline, timeline
-
-BEGIN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 def part(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:
@@ -20,7 +17,7 @@ def part(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:
         "started": True,
         **more,
     }
-    return Part(number=number, started_at=BEGIN + timedelta(milliseconds=at_ms), duration_ms=duration_ms, **values)
+    return Part(number=number, begin_ms=at_ms, duration_ms=duration_ms, **values)
 
 
 def lost(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:
@@ -53,9 +50,19 @@ def test_what_a_frozen_server_finds_when_it_wakes_comes_too_late() -> None:
     assert (found.pieces[0].until_ms, found.gaps) == (10_000, (Gap(1, 10_000, 2100, "media-server-lost"),))
 
 
-def test_clocks_that_disagree_make_no_negative_gap() -> None:
+def test_segments_that_overlap_make_no_negative_gap() -> None:
     found = timeline([lost(1, 0, 5000), part(2, 4000, 2000)])
     assert (found.gaps, found.pieces, found.duration_ms) == ((), (Piece(1, 0, 5000), Piece(2)), 7000)
+
+
+def test_a_gap_is_as_exact_as_the_places_of_both_segments() -> None:
+    found = timeline([lost(1, 0, 5000, within_ms=5), lost(2, 6000, 1000, within_ms=8), part(3, 8000, 1000)])
+    assert [gap.accuracy_ms for gap in found.gaps] == [13, None]
+
+
+def test_what_a_pause_cuts_out_is_in_no_length_and_leaves_its_beep() -> None:
+    found = timeline([lost(1, 0, 5000, cuts=((1000, 3000),)), part(2, 6000, 2000)])
+    assert (found.gaps[0].start_ms, found.pieces[0].until_ms, found.duration_ms) == (3200, 5000, 6200)
 
 
 def test_an_attempt_that_never_began_leaves_the_reason_to_what_was_before() -> None:

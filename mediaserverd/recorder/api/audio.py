@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from sqlalchemy import Connection
 from starlette.responses import Response, StreamingResponse
 
+from mediaserverd.audio.wav_sound import WavFault
 from mediaserverd.audio.workshop import WorkerDied, WorkFailed, WorkshopFull
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.recorder.api.access import Access
@@ -181,8 +182,9 @@ def _explained(audio: Audio) -> Iterator[None]:
     except Locked as fault:
         told = f"{fault}; `mediaserverd keys import` one of them, or ask for format=sasf"
         raise Problem(409, told, key_ids=list(fault.key_ids)) from fault
-    except SasfError as fault:
-        told = f"it cannot be read: {fault}; format=sasf gives the file as it is"
+    except (SasfError, WavFault) as fault:
+        as_it_is = "wav" if audio.is_wav else "sasf"
+        told = f"it cannot be read: {fault}; format={as_it_is} gives the file as it is"
         raise Problem(409, told) from fault
     except WorkshopFull as fault:
         raise Problem(503, str(fault), {"Retry-After": RETRY_S}) from fault
@@ -195,14 +197,15 @@ def _explained(audio: Audio) -> Iterator[None]:
 
 
 def _form(audio: Audio, wish: _Wish) -> Form:
-    offered = OF_WAV if audio.format == "wav" else OF_SASF if audio.is_one_file else RENDERED
+    offered = RENDERED if not audio.is_one_file else OF_WAV if audio.is_wav else OF_SASF
     if wish.format == SASF.name and not audio.is_one_file:
         told = "each of its segments is a file of its own, as it was signed; ask for one of them"
         raise Problem(409, told, segments=audio.segment_urls)
     form = wanted_form(offered, wish.format, wish.request.headers.get("Accept"))
     if form is None:
         names = ", ".join(each.name for each in offered)
-        raise Problem(406, f"this recording is kept as {audio.format}; it can be had as {names}", formats=names)
+        kept = "wav" if audio.is_wav else "sasf"
+        raise Problem(406, f"this recording is kept as {kept}; it can be had as {names}", formats=names)
     return form
 
 

@@ -31,7 +31,7 @@ RENDERED: Final = tuple(
     Form(_SHORT.get(name, name), each.suffix, each.media_type, name, each.has_ranges) for name, each in FORMATS.items()
 )
 OF_SASF: Final = (*RENDERED, SASF)  # in the order of what is given when several are wanted alike
-OF_WAV: Final = (STORED_WAV,)
+OF_WAV: Final = (STORED_WAV, *(form for form in RENDERED if form.name != STORED_WAV.name))
 NAMES: Final = tuple(form.name for form in OF_SASF)
 
 

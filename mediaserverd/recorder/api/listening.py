@@ -16,7 +16,7 @@ from mediaserverd.recorder.api.problems import Problem
 from mediaserverd.recorder.api.recordings import absent
 from mediaserverd.recorder.catalogue import recordings as catalogue
 from mediaserverd.recorder.catalogue.custody import custody_of
-from mediaserverd.recorder.catalogue.segments import timeline_of
+from mediaserverd.recorder.catalogue.segments import cuts_of, timeline_of
 from mediaserverd.recorder.playback import Heard, Stored
 from mediaserverd.recorder.states import RecordingState, SegmentState
 
@@ -29,11 +29,15 @@ class Audio:
 
     recording_id: str
     segment: int | None
-    format: str
     heard: tuple[Heard, ...]
     keys_destroyed_at: datetime | None
     name: str
     segment_urls: tuple[str, ...]
+
+    @property
+    def is_wav(self) -> bool:
+        """Any of it: then it is not to be had as it was signed."""
+        return any(each.stored.is_wav for each in self.heard)
 
     @property
     def is_one_file(self) -> bool:
@@ -63,7 +67,6 @@ def find_audio(connection: Connection, recording_id: str, number: int | None) ->
     return Audio(
         recording_id=recording_id,
         segment=wanted[0]["number"] if alone else None,
-        format=wanted[0]["format"],
         heard=tuple(heard),
         keys_destroyed_at=next((one["keys_destroyed_at"] for one in wanted if one["keys_destroyed_at"]), None),
         name=_name(recording, wanted),
@@ -87,10 +90,6 @@ def _stored(segments: Sequence[Row], recording_id: str) -> list[Row]:
     for segment in segments:
         if not there or segment["state"] not in lost:
             _check(segment, urls)
-    if len(there) > 1 and any(segment["format"] != "sasf" for segment in there):
-        raise Problem(
-            409, "its segments are kept as WAV files, which are not joined; ask for one of them", segments=urls
-        )
     return there
 
 
@@ -119,6 +118,8 @@ def _object(connection: Connection, segment: Row) -> Stored:
         source_sha256=segment["sha256"],
         encrypted=segment["encrypted"],
         compressed=bool(segment["compression"]),
+        is_wav=segment["format"] == "wav",
+        cuts=cuts_of(segment["quality"]),
         custody=custody_of(connection, segment["recording_id"], segment["number"]),
     )
 

@@ -27,6 +27,11 @@ class Gap(BaseModel):
     start_ms: int = Field(description="In the audio of the whole recording, which has silence there.")
     duration_ms: int = Field(description="From the last packet before it to the first one behind it.")
     reason: str = Field(description="Why the recording did not go on where it was, or why that part is lost.")
+    accuracy_ms: int | None = Field(
+        None,
+        description="How far off `duration_ms` may be, whatever time the media servers believed it was; null: they are"
+        " believed, as no controller's clock says more.",
+    )
 
 
 Gaps = Annotated[list[Gap], BeforeValidator(lambda kept: kept or [])]

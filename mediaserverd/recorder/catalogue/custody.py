@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
-from mediaserverd.recorder.catalogue.segments import Key, Segment, degraded, refresh_recording
+from mediaserverd.recorder.catalogue.segments import Key, Segment, degraded, refresh_recording, times_of
 from mediaserverd.recorder.catalogue.tables import keyboxes, segments
 from mediaserverd.recorder.catalogue.unannounced import complete
 from mediaserverd.recorder.states import SegmentState, Verification
@@ -127,14 +127,12 @@ def lost_with(connection: Connection, key_id: str, others: Collection[str]) -> i
 
 def _found(examined: Examined) -> dict[str, Any]:
     """Columns of ``segments``. What could not be known leaves what the media server said."""
-    heard_from, heard_to = examined.heard_ms or (None, None)
     told = {
         "quality": examined.quality,
         "degraded": degraded(examined.quality),
         "duration_ms": examined.duration_ms,
         "ended_at": examined.ended_at,
-        "heard_from_ms": heard_from,
-        "heard_to_ms": heard_to,
+        **times_of(examined.quality or {}),
     }
     return {
         "verification": examined.verification,

@@ -100,7 +100,7 @@ def _apply(connection: Connection, controller: str, entry: Entry, now: datetime)
     segment = _ensure_segment(connection, entry)
     match entry.event:
         case "expected":
-            pass
+            _set(connection, entry, asked_at=entry.at)
         case "started":
             _started(connection, segment, entry)
         case "failed":
@@ -191,6 +191,7 @@ def _is_running(segment: Segment) -> bool:
 
 
 def _started(connection: Connection, segment: Segment, entry: Entry) -> None:
+    _set(connection, entry, confirmed_at=entry.at)
     told = {name: value for name, value in (("file", entry.file), ("uri", entry.uri)) if value}
     if _is_running(segment):
         _set(connection, entry, state=SegmentState.RECORDING, reason="", **told)
@@ -199,13 +200,14 @@ def _started(connection: Connection, segment: Segment, entry: Entry) -> None:
 
 
 def _failed(connection: Connection, segment: Segment, entry: Entry) -> None:
+    _set(connection, entry, over_at=entry.at)
     if _is_running(segment):
         slug = entry.reason.removeprefix(_REFUSED).partition(":")[0].strip()[:64]
         _set(connection, entry, state=SegmentState.FAILED, reason=slug, ended_at=entry.at)
 
 
 def _ended(connection: Connection, segment: Segment, entry: Entry, now: datetime) -> None:
-    _set(connection, entry, ended_because=entry.reason[:64])
+    _set(connection, entry, ended_because=entry.reason[:64], over_at=entry.at, lasted_ms=entry.duration_ms)
     if _is_running(segment):
         discarded = entry.reason == Reason.TOO_SHORT
         _set(

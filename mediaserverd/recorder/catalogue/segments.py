@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, or_, select, tuple_,
 
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.tables import recordings, segments
+from mediaserverd.recorder.one_clock import Announced, Dated, Place, places, whole_ms
 from mediaserverd.recorder.report import Report
 from mediaserverd.recorder.states import (
     Reason,
@@ -157,6 +158,7 @@ def begin_fetch(connection: Connection, segment: Segment, report: Report, store_
         "started_at": report.started_at,
         "ended_at": report.ended_at,
         "duration_ms": report.duration_ms,
+        **times_of(report.quality or {}),
         "store_key": segment.store_key or store_key,
         "stored_sha256": segment.stored_sha256 if report.sha256 == segment.sha256 else "",
     }
@@ -164,6 +166,12 @@ def begin_fetch(connection: Connection, segment: Segment, report: Report, store_
     if segment.state is not SegmentState.FETCHING:
         add_event(connection, *segment.key, "fetching", now, actor=segment.media_server)
     refresh_recording(connection, segment.recording_id, now)
+
+
+def times_of(quality: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns, of a report by who has listened to the file: a media server to a WAV, this recorder to a SASF file."""
+    heard_from, heard_to = quality.get("heard") or (None, None)
+    return {"heard_from_ms": heard_from, "heard_to_ms": heard_to, "look_back_ms": quality.get("look_back_ms")}
 
 
 def degraded(quality: Mapping[str, Any] | None) -> bool | None:
@@ -300,24 +308,43 @@ def refresh_recording(connection: Connection, recording_id: str, now: datetime) 
 def timeline_of(rows: Sequence[Mapping[str, Any]]) -> Timeline:
     """Of a recording's segments by number. Those that still run, or whose time nobody knows, have no place yet."""
     ended = [row for row in rows if row["state"] not in _RUNNING and row["started_at"] is not None]
-    return timeline([_part(row) for row in ended])
+    return timeline([_part(row, place) for row, place in zip(ended, places(list(map(_dated, ended))), strict=True)])
 
 
-def _part(row: Mapping[str, Any]) -> Part:
+def _dated(row: Mapping[str, Any]) -> Dated:
+    if row["asked_at"] is None:
+        return Dated(row["started_at"], None)
+    never_ran = not row["uri"] and row["size"] is None
+    confirmed_at = row["asked_at"] if never_ran else row["confirmed_at"]
+    goes_on = never_ran or row["number"] > 1  # without look-back
+    announced = Announced(row["asked_at"], confirmed_at, row["over_at"], row["lasted_ms"])
+    return Dated(row["started_at"], announced, 0 if goes_on else row["look_back_ms"])
+
+
+def _part(row: Mapping[str, Any], place: Place) -> Part:
     lasted = (row["ended_at"] or row["started_at"]) - row["started_at"]
-    known = row["duration_ms"]
+    quality = row["quality"] or {}
+    known = quality.get("duration_ms", row["duration_ms"])  # as it ran; a WAV file is shorter by what was cut out
     return Part(
         number=row["number"],
         state=SegmentState(row["state"]),
         reason=row["reason"],
         ended_because=row["ended_because"],
         started=bool(row["uri"]),
-        started_at=row["started_at"],
-        duration_ms=max(0, round(lasted.total_seconds() * 1000)) if known is None else known,
+        begin_ms=place.begin_ms,
+        duration_ms=max(0, whole_ms(lasted)) if known is None else known,
+        within_ms=place.within_ms,
         heard_from_ms=row["heard_from_ms"],
         heard_to_ms=row["heard_to_ms"],
-        silences_ms=tuple((start, end) for start, end in (row["quality"] or {}).get("silences", ())),
+        silences_ms=tuple((start, end) for start, end in quality.get("silences") or ()),
+        cuts=cuts_of(quality),
     )
+
+
+def cuts_of(quality: Mapping[str, Any] | None) -> tuple[tuple[int, int], ...]:
+    """What is left out where a recording is heard."""
+    masked = (quality or {}).get("masked") or ()
+    return tuple((start, end) for start, end, mode in masked if mode == "omit")
 
 
 def _is(key: Key) -> Any:

@@ -110,6 +110,12 @@ segments = Table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("duration_ms", BigInteger),
+    # What the controller said, in its own time: ``one_clock.Announced``.
+    Column("asked_at", Instant),
+    Column("confirmed_at", Instant),
+    Column("over_at", Instant),
+    Column("lasted_ms", BigInteger),
+    Column("look_back_ms", BigInteger),  # of the file, before it was asked for
     Column("ended_because", String(64), nullable=False, default=""),  # in the controller's word, whatever came of it
     Column("heard_from_ms", BigInteger),  # the first packet in it, and the last one
     Column("heard_to_ms", BigInteger),
