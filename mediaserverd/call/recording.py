@@ -114,6 +114,11 @@ class Recording:
     def interrupted(self) -> bool:
         return self.state is RecordingState.INTERRUPTED
 
+    @property
+    def unserved(self) -> bool:
+        """It is interrupted, and no media server can take it for now."""
+        return self._unserved
+
     def start(
         self, server: str, called: Party, now: float, look_back_ms: int = 0, paused: BegunPaused | None = None
     ) -> None:

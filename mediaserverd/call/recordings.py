@@ -86,6 +86,11 @@ class Recordings:
         return self.current if self.current and self.current.interrupted else None
 
     @property
+    def unserved(self) -> Recording | None:
+        """The same, and none can for now."""
+        return self.current if self.current and self.current.unserved else None
+
+    @property
     def is_on_server(self) -> bool:
         """There is one that a media server has, or is asked for."""
         return self.current is not None and not self.current.interrupted

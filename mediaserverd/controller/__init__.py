@@ -10,6 +10,7 @@ The path of one call through the files::
     live_call         one call's commands -> SIP, ng, ledger        leg_events   its sessions -> events
     dialling          ways to a phone or a line                     resolver   RFC 3263
     media_servers     one media_link for each media server
+    unrecorded        the alarm for calls that nobody can record now
     ledger, database  the durable outbox to the recorder
     control, story    what people and tools may ask                 server   start, reload, drain, stop
 """

@@ -41,6 +41,12 @@ sides_silent = Counter(
     "mediaserverd_sides_silent", "Sides of calls that a media server heard nothing from", ["kind", "side"]
 )
 calls_unheard = Gauge("mediaserverd_calls_unheard", "Running calls that do not hear both sides", ["kind"])
+calls_unrecorded = Gauge(
+    "mediaserverd_calls_unrecorded", "Running calls that are to be recorded while no media server can"
+)
+unrecorded_seconds = Counter(
+    "mediaserverd_unrecorded_seconds", "Time in which calls were to be recorded while no media server could"
+)
 ledger_faults = Counter("mediaserverd_ledger_faults", "Writes of ledger entries that the disk did not take", ["fault"])
 ledger_unsent = Gauge("mediaserverd_ledger_unsent", "Ledger entries that the recorder has not accepted yet")
 recording_control = Counter(

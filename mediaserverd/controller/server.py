@@ -73,6 +73,7 @@ class Controller:
         await self._switchboard.start(left)
         for kind in ("one-way-audio", "silence"):
             metrics.calls_unheard.labels(kind).set_function(functools.partial(self._switchboard.unheard, kind))
+        metrics.calls_unrecorded.set_function(lambda: len(self._switchboard.unrecorded))
         routes = control_routes(self._switchboard, token, self._reload)
         status = StatusServer(settings.status_address, settings.status_port, self._not_ready, routes)
         await status.start()

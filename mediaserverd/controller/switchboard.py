@@ -44,6 +44,7 @@ from mediaserverd.controller.story import live_story, outcome_of, plain, plain_r
 from mediaserverd.controller.succession import Succession
 from mediaserverd.controller.trace import Traces
 from mediaserverd.controller.turnstile import Turnstile
+from mediaserverd.controller.unrecorded import Unrecorded
 from mediaserverd.protocol.sip.agenda import Agenda
 from mediaserverd.protocol.sip.endpoint import (
     Endpoint,
@@ -71,6 +72,7 @@ class Switchboard:
         self.rules = rules
         self.calls: dict[str, LiveCall] = {}
         self.archive = Archive()
+        self.unrecorded = Unrecorded()
         self.traces = Traces(time.time)
         self.locations = locations
         self.sockets = SipSockets(settings.sip, self)
@@ -287,6 +289,7 @@ class Switchboard:
     def _settle(self, live: LiveCall) -> None:
         """After everything that may have changed a call."""
         self._agenda.note(live)
+        self.unrecorded.note(live)
         live.keep()
 
     def _end_faulty(self, live: LiveCall) -> None:

@@ -23,7 +23,7 @@ async def until_state(site: Site, identity: str, state: str) -> Json:
 async def test_a_spool_that_fills_up_costs_recordings_and_no_call(tmp_path: Path) -> None:
     with SmallDisk(tmp_path / "site" / "data" / "spool", 8) as disk:
         async with Site.open(tmp_path / "site", {"media": {"disk_floor_mib": FLOOR_MIB}}) as site:
-            site.daemon.expect("recording_failed", "recording_not_sealed")
+            site.daemon.expect("recording_failed", "recording_not_sealed", "call_unrecorded")
             cut = await it_is_cut_off_where_the_disk_was_full(site, disk)
             disk.free()
             disk.fill(but_kib=(FLOOR_MIB - 1) << 10)
@@ -88,7 +88,8 @@ async def test_a_full_store_keeps_recordings_on_the_media_server_until_there_is_
 async def test_a_disk_that_holds_everything_and_is_full_stops_neither_calls_nor_registrations(tmp_path: Path) -> None:
     with SmallDisk(tmp_path / "site" / "data", 24) as disk:
         async with Site.open(tmp_path / "site", {"media": {"disk_floor_mib": 0}}) as site:
-            site.daemon.expect("locations_not_written", "ledger_not_written", "recording_failed", "catalogue_unusable")
+            site.daemon.expect("locations_not_written", "ledger_not_written", "catalogue_unusable")
+            site.daemon.expect("recording_failed", "call_unrecorded")
             disk.fill()
             await site.alice.register()
             call = await site.begin()

@@ -66,7 +66,7 @@ async def test_killing_the_media_server_costs_no_call_and_at_most_the_last_secon
             await alice.register()
             await bob.register()
             calls = await crowd(alice, bob, "101")
-            await asyncio.sleep(TALK_S + 1)
+            await asyncio.sleep(TALK_S + 1 + PHASE_S)
             daemon.expect("media_server_unusable")
             old = daemon.kill("media")
             await daemon.came_back("media", old)
