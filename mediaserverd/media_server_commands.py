@@ -118,7 +118,8 @@ def here(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Show this host's own media server: its state, and the calls and terms of each controller."""
     settings = load(config)
     server = told(lambda: ask_media_server(settings, "/control/media-server"))
-    out.print(f"{server['name']} is {server['state']}, {server['sessions']} calls run", markup=False)
+    drained = f", drained {server['drained']}" if server["drained"] else ""
+    out.print(f"{server['name']} is {server['state']}, {server['sessions']} calls run{drained}", markup=False)
     for controller, count in sorted(server["controllers"].items()):
         out.print(f"{controller or 'clients without a name'}: {count} calls", markup=False)
         if controller in server["effective"]:

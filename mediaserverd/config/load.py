@@ -273,6 +273,7 @@ def _media(document: Document, entry: ConfigFile, data: Path, tls: _TlsFiles) ->
         status_port=media.status_port,
         identity_file=data / "secrets" / "media-identity.pem",
         recipients_directory=data / "keys" / "recipients",
+        drain_file=data / "media-drained.json",
         drain_timeout_s=entry.drain_timeout_s,
     )
 

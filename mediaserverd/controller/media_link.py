@@ -329,9 +329,10 @@ class MediaLink:
             return
         state, reason = MediaState.ACTIVE, self._terms_refused or "takes sessions"
         if load.draining:
-            state, reason = MediaState.DRAINING, f"{load.sessions} sessions still run"
+            order = f"drained {load.drained}" if load.drained else "it stops"
+            state, reason = MediaState.DRAINING, f"{order}; {load.sessions} sessions still run"
             if not load.sessions:
-                state, reason = MediaState.DEACTIVATED, "drained"
+                state, reason = MediaState.DEACTIVATED, order
         self._become(state, reason, load)
 
     def _become(self, state: MediaState, reason: str, load: MediaLoad | None = None) -> None:

@@ -16,6 +16,7 @@ class MediaLoad:
     controllers: Mapping[str, int] = field(default_factory=dict)
     cpu_permille: int = 0
     draining: bool = False
+    drained: str = ""  # by whom and when, if somebody said so
     disk_free_bytes: int = 0
     refuses_sessions: str = ""  # why it would take no new call now
     refuses_recordings: str = ""
@@ -31,6 +32,7 @@ def load_of(given: object) -> MediaLoad:
         controllers=_counts(given.get("controllers")),
         cpu_permille=_count(given, "cpu-permille"),
         draining=bool(given.get("draining")),
+        drained=str(given.get("drained", "")),
         disk_free_bytes=_count(given, "disk-free-bytes"),
         refuses_sessions=str(given.get("refuses-sessions", "")),
         refuses_recordings=str(given.get("refuses-recordings", "")),

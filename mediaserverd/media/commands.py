@@ -118,6 +118,7 @@ class Commands:
             "controllers": dict(self._sessions.counts()),
             "cpu-permille": load.cpu_permille,
             "draining": int(self._sessions.draining),
+            "drained": str(self._sessions.drain.order or ""),
             "disk-free-bytes": load.disk_free_bytes,
             "refuses-sessions": self._sessions.refusal(terms) or "",
             "refuses-recordings": _disk_refusal(load, terms),
@@ -130,12 +131,19 @@ class Commands:
         terms = self._controllers.introduce(request, owner)
         return ng.ok(server=self.server_name, effective=list(terms.effective.described()))
 
-    async def _drain(self, _: Request, __: Owner | None) -> Reply:
-        self._sessions.draining = True
+    async def _drain(self, _: Request, owner: Owner | None) -> Reply:
+        name = _name(owner)
+        try:
+            self._sessions.drain.begin(f"controller {name}" if name else "a client without a name")
+        except OSError as fault:
+            raise CommandFault(f"the order cannot be kept: {fault.strerror}") from fault
         return ng.ok(sessions=len(self._sessions))
 
     async def _activate(self, _: Request, __: Owner | None) -> Reply:
-        self._sessions.draining = False
+        try:
+            self._sessions.drain.end()
+        except OSError as fault:
+            raise CommandFault(f"the order cannot be taken back: {fault.strerror}") from fault
         return ng.ok(sessions=len(self._sessions))
 
     # --- the call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import Request
@@ -22,22 +23,28 @@ def control_routes(name: str, sessions: Sessions, controllers: Controllers, toke
         return {
             "name": name,
             "state": state,
+            "drained": str(sessions.drain.order or ""),
             "sessions": len(sessions),
             "controllers": {each: counts.get(each, 0) for each in {*controllers.introduced(), *counts}},
             "effective": {each: controllers.terms(each).effective.described() for each in controllers.introduced()},
             "own": controllers.terms("").effective.described(),
         }
 
+    def changed(change: Callable[[], None]) -> Response:
+        try:
+            change()
+        except OSError as fault:
+            return JSONResponse({"detail": f"that cannot be kept: {fault.strerror}"}, status_code=500)
+        return JSONResponse(described())
+
     async def show(_: Request) -> Response:
         return JSONResponse(described())
 
     async def drain(_: Request) -> Response:
-        sessions.draining = True
-        return JSONResponse(described())
+        return changed(lambda: sessions.drain.begin("this host"))
 
     async def activate(_: Request) -> Response:
-        sessions.draining = False
-        return JSONResponse(described())
+        return changed(sessions.drain.end)
 
     return [
         Route("/control/media-server", guarded(show, token)),

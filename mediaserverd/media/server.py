@@ -18,6 +18,7 @@ from mediaserverd.media import metrics, retrieval
 from mediaserverd.media.commands import Commands
 from mediaserverd.media.control import control_routes
 from mediaserverd.media.controllers import Controllers
+from mediaserverd.media.drain import Drain
 from mediaserverd.media.engine import DigitDialled, Engine, Latched, RecordingClosed, RecordingFailed, Totals
 from mediaserverd.media.identity import ensure_identity
 from mediaserverd.media.listening import LOOK_S, Listening
@@ -78,6 +79,7 @@ class MediaServer:
             lambda: self._load,
             lambda message, controller: self._web_socket.broadcast(message, controller),
             settings.own.parameters.session_limit,
+            Drain(settings.drain_file),
         )
         self._stack.push_async_callback(self._end_sessions)
         self._controllers = Controllers(settings.own, settings.per_controller, self._sessions.count)
@@ -170,7 +172,7 @@ class MediaServer:
 
     async def drain(self) -> None:
         """No new calls; returns when the last one has ended and its recording is sealed."""
-        self._sessions.draining = True
+        self._sessions.stopping = True
         await self._until_quiet()
         await self._recordings.settled()
 
@@ -199,7 +201,8 @@ class MediaServer:
     def _not_ready(self) -> Mapping[str, str]:
         missing: dict[str, str] = {}
         if self._sessions.draining:
-            missing["sessions"] = "draining: no new calls are taken"
+            order = self._sessions.drain.order
+            missing["sessions"] = f"drained {order}" if order else "draining: no new calls are taken"
         floor_mib = self.settings.own.parameters.disk_floor_mib
         if self._load.disk_free_bytes < floor_mib << 20:
             missing["disk"] = f"less than {floor_mib} MiB are free: new recordings are refused"

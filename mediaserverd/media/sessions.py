@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from mediaserverd.media import metrics
+from mediaserverd.media.drain import Drain
 from mediaserverd.media.engine import Engine, SessionStatistics
 from mediaserverd.media.load import Load
 from mediaserverd.media.ports import Ports
@@ -109,7 +110,7 @@ class Tally:
 
 
 class Sessions:
-    """``limit``: of all controllers together. ``load``: how busy this host is."""
+    """``limit``: of all controllers together. ``load``: how busy this host is. ``stopping``: no new ones, for good."""
 
     def __init__(
         self,
@@ -118,9 +119,11 @@ class Sessions:
         load: Callable[[], Load],
         broadcast: Callable[[Message, str], None],
         limit: int,
+        drain: Drain,
     ) -> None:
         self.limit = limit
-        self.draining = False
+        self.drain = drain
+        self.stopping = False
         self.tally = Tally()
         self._engine = engine
         self._ports = Ports()
@@ -137,6 +140,10 @@ class Sessions:
 
     def __iter__(self) -> Iterator[Session]:
         return iter(list(self._by_call.values()))
+
+    @property
+    def draining(self) -> bool:
+        return self.stopping or self.drain.order is not None
 
     def find(self, controller: str, call_id: str) -> Session | None:
         return self._by_call.get((controller, call_id))

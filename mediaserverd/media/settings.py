@@ -47,4 +47,5 @@ class MediaSettings(BaseModel):
     status_port: int = Field(9502, ge=0, le=65535)
     identity_file: Path  # the private key that signs recordings; made at first start
     recipients_directory: Path  # public keys (PEM) that encrypted recordings are for
+    drain_file: Path  # the order to take no new calls, as long as it holds
     drain_timeout_s: float = Field(30.0, ge=0)

@@ -30,7 +30,7 @@ def _media_settings(site: Site) -> MediaSettings:
         ng_token_file=site.token_file("ng"), retrieval_token_file=site.token_file("retrieval"),
         certificate=tls.certificate, private_key=tls.private_key, certificate_authority=site.authority,
         control_token_file=site.token_file("control"), identity_file=site.directory / "media-identity.pem",
-        recipients_directory=with_recipient(site.directory / "recipients"),
+        drain_file=site.directory / "drained.json", recipients_directory=with_recipient(site.directory / "recipients"),
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from mediaserverd.controller.media_link import MediaState
 from mediaserverd.controller.server import Controller
 from tests.controller.raw_ng import ask_as_controller
 from tests.controller.raw_phone import RawMessage
@@ -88,6 +89,25 @@ async def test_recording_and_pause_are_controlled_after_a_restart_as_before(site
             status, answer = await stage.post(f"{path}/recording/stop")
             assert (status, answer["pause"]) == (200, None)
             await until(lambda: ("ended", "stopped") in stage.ledger("event", "reason"))
+
+
+async def test_a_media_server_that_was_drained_stays_so_and_says_who_wanted_it(site: Site) -> None:
+    async with stage_of(site) as stage:
+        path = "/control/media-servers/m1"
+        status, told = await stage.post(f"{path}/drain")
+        assert (status, told["state"]) == (200, "deactivated")
+        await stage.controller.hand_over()
+        await stage.controller.stop()
+        controller = Controller(controller_settings(stage.site))
+        await controller.start()
+        try:
+            await until(lambda: controller._switchboard.media.states()[0].state is MediaState.DEACTIVATED)
+            found = await stage.get(path)
+            assert found["reason"].startswith("drained by controller ctl at ")
+            assert "drained by controller ctl" in found["unavailable"]
+            assert (await stage.post(f"{path}/activate"))[1]["state"] == "active"
+        finally:
+            await controller.stop()
 
 
 async def test_a_phone_whose_connection_broke_is_hung_up_when_it_is_back(site: Site) -> None:

@@ -65,6 +65,7 @@ def settings(directory: Path, **changes: Any) -> MediaSettings:
         "certificate_authority": tls / "ca.pem",
         "control_token_file": secrets / "control.token",
         "status_port": 0,
+        "drain_file": directory / "drained.json",
         "identity_file": secrets / "media-identity.pem",
         "recipients_directory": with_recipient(directory / "keys" / "recipients"),
     }

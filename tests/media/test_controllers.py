@@ -15,6 +15,7 @@ from mediaserverd.media.load import Load
 from mediaserverd.media.parameters import Level, Parameters
 from mediaserverd.media.server import MediaServer
 from mediaserverd.media.settings import MediaSettings
+from mediaserverd.process.role import StartFault
 from mediaserverd.process.tokens import read_token
 from tests.media.calls import Controller, Phone, controller, endpoint, fetcher, finished, phones, running, settings
 
@@ -210,6 +211,35 @@ async def test_drain_and_activate_can_be_said_twice_and_from_either_side(
         await link.ok("activate")
         assert (await here.get(door)).json()["state"] == "active"
         assert (await here.get(door, headers={"Authorization": "Bearer x"})).status_code == 401
+
+
+async def test_an_order_to_drain_outlives_restarts_and_tells_who_gave_it(chosen: MediaSettings) -> None:
+    async with running(chosen) as server, controller(chosen, server.ng_port) as link:
+        await introduced(link, "berlin")
+        await link.ok("drain")
+        await introduced(link, "paris")
+        await link.ok("drain")
+    async with running(chosen) as server, controller(chosen, server.ng_port) as link, phones() as (phone, _):
+        load = (await link.ask("ping"))["load"]
+        assert (load["draining"], load["drained"][:24]) == (1, "by controller berlin at "), "the first one who said so"
+        assert (await offered(link, "call", phone))["error-reason"] == "Load limit exceeded"
+        assert "drained by controller berlin" in server._not_ready()["sessions"]
+        await link.ok("activate")
+        assert (await link.ask("ping"))["load"]["drained"] == ""
+    async with running(chosen) as server, controller(chosen, server.ng_port) as link, phones() as (phone, _):
+        assert (await offered(link, "call", phone))["result"] == "ok"
+
+
+async def test_an_order_that_cannot_be_kept_is_refused_and_one_that_cannot_be_read_stops_the_start(
+    chosen: MediaSettings,
+) -> None:
+    elsewhere = chosen.model_copy(update={"drain_file": Path("/proc/drained.json")})
+    async with running(elsewhere) as server, controller(elsewhere, server.ng_port) as link:
+        assert (await link.ask("drain"))["error-reason"].startswith("the order cannot be kept: ")
+        assert (await link.ask("ping"))["load"]["draining"] == 0
+    chosen.drain_file.write_text("{}")
+    with pytest.raises(StartFault, match=r"cannot read in .*drained\.json who drained"):
+        await MediaServer(chosen).start()
 
 
 async def test_what_is_relayed_carries_the_dscp_of_the_terms(chosen: MediaSettings, server: MediaServer) -> None:
