@@ -20,7 +20,7 @@ from tests.audio.listening import Spoken
 from tests.kit.speech import Samples, speech
 from tests.recorder.media_server import entry
 from tests.recorder.sasf_files import CALLED_SEED, CALLING_SEED, Pen
-from tests.recorder.site import run_site
+from tests.recorder.site import Site, run_site
 from tests.recorder.test_playback import heard, likeness
 
 FIRST_S, SECOND_S = 2.0, 1.6
