@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -13,33 +14,41 @@ from mediaserverd.process.tokens import read_token
 from mediaserverd.recorder.retrieval import RetrievalClient
 from mediaserverd.recorder.settings import RetrievalLink
 
+STARTING_S = 15.0  # all parts of a site may start at once, and a busy host takes its time
+
 log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class MediaServer:
-    """``fault``: why it cannot be used; empty when it can. Set by whoever meets the fault, cleared by a poll."""
+    """``fault``: why it cannot be used; empty when it can. Set by whoever meets the fault, cleared by a poll.
+
+    One that has never answered is awaited for STARTING_S before it is an error.
+    """
 
     client: RetrievalClient
     fault: str = "not asked yet"
     since: datetime | None = None
     files: int = 0
+    _awaited_until: float = field(default_factory=lambda: time.monotonic() + STARTING_S)
+    _told: str = ""
 
     @property
     def name(self) -> str:
         return self.client.name
 
     def failed(self, why: str) -> None:
-        if self.fault == why:
-            return
         if not self.fault or self.since is None:
             self.since = datetime.now(UTC)
-        log.error("media_server_unusable", media_server=self.name, url=self.client.url, fault=why)
         self.fault = why
+        if why != self._told and time.monotonic() >= self._awaited_until:
+            self._told = why
+            log.error("media_server_unusable", media_server=self.name, url=self.client.url, fault=why)
 
     def answered(self, files: int) -> bool:
         """Returns whether it could not be used before."""
         self.files = files
+        self._awaited_until, self._told = 0.0, ""
         if not self.fault:
             return False
         log.info("media_server_usable", media_server=self.name, url=self.client.url, files=files)

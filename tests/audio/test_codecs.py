@@ -13,10 +13,10 @@ from mediaserverd.audio import _codec, concealment
 from mediaserverd.audio.render import CELL_SECONDS, Rendering
 from mediaserverd.protocol.sasf.contents import Contents
 from tests.audio.recorded import Rtp, codecs, contents, packetized
-from tests.audio.spoken import decoded, encoded, intelligibility, lag_samples, perceived, spoken
 from tests.kit.g711 import PCMA, PCMU, Law
 from tests.kit.judge import judge
 from tests.kit.speech import Samples
+from tests.kit.spoken import decoded, encoded, intelligibility, lag_samples, perceived, spoken
 
 
 @dataclass(frozen=True, slots=True)
