@@ -15,7 +15,8 @@ from mediaserverd.audio.sound import Samples, Sound
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """``frames``: so many of the sound, from its beginning."""
+    """``frames``: so many of the sound, from its beginning. ``silence_before`` below 0: the sound begins with so much
+    silence, while the one before it goes on."""
 
     sound: Sound
     silence_before: int
@@ -39,5 +40,5 @@ class Joined:
         for begin, stretch in self._placed:
             start, stop = max(first, begin), min(end, begin + stretch.frames)
             if start < stop:
-                block[start - first : stop - first] = stretch.sound.block(start - begin, stop - start)
+                block[start - first : stop - first] += stretch.sound.block(start - begin, stop - start)
         return block

@@ -29,6 +29,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 _MS: Final = UNITS_PER_SECOND // 1000
 JUMP: Final = 200 * _MS  # timestamps and arrivals that disagree by more are no jitter of a usable call
 ANCHOR_PACKETS: Final = 200  # looked at for an anchor: a burst of these makes up for a stall of 4 s at 20 ms
+BACKLOG_PACE: Final = 4  # times as fast as it was spoken: nobody speaks so, what has waited is found so
 STRAY_PACKETS: Final = 3  # fewer in a row off the anchor are strays, and the old anchor holds behind them
 WINDOW: Final = 5 * UNITS_PER_SECOND  # 250 packets: among so many one meets an empty queue
 MAX_WINDOWS: Final = 400  # pairs of them are compared
@@ -128,12 +129,28 @@ def stretches(source: Source, reports: Reports, lead: float) -> list[Stretch]:
     """
     unit = UNITS_PER_SECOND / source.clock_rate
     spoken = source.timestamp.astype(np.float64) * unit
-    offset = source.arrival.astype(np.float64) - spoken - source.duration * unit + lead
+    offset = _without_backlog(source.arrival.astype(np.float64) - spoken - source.duration * unit + lead, spoken)
     return [
         stretch
         for start, end in _spans(offset)
         for stretch in _mapped(source, slice(start, end), spoken[start:end], offset[start:end], reports)
     ]
+
+
+def _without_backlog(offset: Floats, spoken: Floats) -> Floats:
+    """Packets that waited somewhere come all at once, and those behind them tell by how much that was late. If nothing
+    is behind them (a server that was frozen wakes, and its phones are elsewhere), nothing does: they were spoken on the
+    clock of what came before. A sender that stopped its clock sends at its own pace when it goes on."""
+    starts = [*(np.flatnonzero(np.abs(np.diff(offset)) > JUMP) + 1).tolist(), len(offset)]
+    found, before = offset, 0
+    for start, end in itertools.pairwise(starts):
+        anchor = float(found[max(before, start - ANCHOR_PACKETS) : start].min())
+        run, took = float(spoken[end - 1] - spoken[start]), float((offset + spoken)[end - 1] - (offset + spoken)[start])
+        if float(offset[start:end].min()) - anchor > JUMP and took * BACKLOG_PACE < run:
+            found = offset.copy() if found is offset else found
+            found[start:end] = anchor
+        before = start
+    return found
 
 
 def _spans(offset: Floats) -> list[tuple[int, int]]:

@@ -48,12 +48,12 @@ class Part:
         return self.begin_ms + self.duration_ms
 
     def heard_until_ms(self, following: Part) -> int:
-        """What came after another media server had taken over was late: a frozen host takes packets in, and finds
-        them all at once when it wakes. The segment itself keeps them."""
+        """What would be heard after another media server had taken over came too late to be placed: a frozen host takes
+        packets in, and finds them all at once when it wakes. The segment itself keeps them."""
         known = self.duration_ms if self.heard_to_ms is None else self.heard_to_ms
         limit = following.first_heard_ms - self.begin_ms
-        late = [start for start, end in self.silences_ms if end > limit]
-        return max(0, min(known, *late)) if late and limit > 0 else known
+        late = [start for start, end in ((0, self.heard_from_ms or 0), *self.silences_ms) if end > limit]
+        return max(0, min(known, *late)) if late and 0 < limit < known else known
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What the joined audio has of a segment: silence first, then the segment. ``until_ms``: only so much of it, in the
-    segment's own time."""
+    """What the joined audio has of a segment: silence first, then the segment; less than none where its first moment,
+    in which nobody is heard, lies in the segment before it. ``until_ms``: only so much of it, in the segment's own
+    time."""
 
     number: int
     silence_before_ms: int = 0
@@ -102,7 +103,7 @@ def timeline(parts: Sequence[Part]) -> Timeline:
         if (missing := following.first_heard_ms - last_heard) > 0:
             why = _why(parts, part, following)
             gaps.append(Gap(part.number, position, missing, why, _accuracy(part, following)))
-        silence = max(0, following.begin_ms - last_heard)
+        silence = max(-(following.heard_from_ms or 0), following.begin_ms - last_heard)
     last = heard[-1]
     pieces.append(Piece(last.number, silence))
     position += silence + heard_ms(last.cuts, last.duration_ms)

@@ -146,6 +146,17 @@ def test_a_stall_of_the_network_is_no_jump() -> None:
     assert judge(CALLER, left).faults(seconds=SECONDS - 1, correlation=0.99) == []
 
 
+@pytest.mark.parametrize("wakes_ms", [4500, 7000])
+def test_what_a_frozen_server_finds_when_its_phones_have_gone_is_heard_when_it_was_spoken(wakes_ms: int) -> None:
+    """Here after more and after less time than the window has in which the least delayed packet is looked for."""
+    packets = [each for each in stream(0, PCMU.encode(CALLER)) if each.arrival_ms < 3800]
+    packets = [each.later(max(0, wakes_ms - each.arrival_ms)) if each.arrival_ms >= 2000 else each for each in packets]
+    rendering, (left, _) = rendered(contents(packets, duration_ms=wakes_ms + 100))
+    assert judge(CALLER[: 37 * RATE // 10], left).faults(seconds=3, correlation=0.99) == []
+    assert rendering.heard_ms is not None
+    assert abs(rendering.heard_ms[1] - 3800) <= 40
+
+
 def test_a_sender_that_stops_its_clock_while_silent_is_placed_by_arrival() -> None:
     packets = [each.later(5000 * (each.sequence >= 250)) for each in stream(0, PCMU.encode(CALLER))]
     _, (left, _) = rendered(contents(packets, duration_ms=SECONDS * 1000 + 5000))

@@ -50,6 +50,23 @@ def test_what_a_frozen_server_finds_when_it_wakes_comes_too_late() -> None:
     assert (found.pieces[0].until_ms, found.gaps) == (10_000, (Gap(1, 10_000, 2100, "media-server-lost"),))
 
 
+def test_what_a_frozen_server_finds_and_can_place_before_the_next_one_took_over_is_no_gap() -> None:
+    frozen = lost(1, 0, 16_000, heard_to_ms=11_200, silences_ms=((10_000, 15_800),))
+    found = timeline([frozen, part(2, 12_000, 2000, heard_from_ms=100)])
+    assert (found.pieces[0].until_ms, found.gaps) == (11_200, (Gap(1, 11_200, 900, "media-server-lost"),))
+
+
+def test_a_server_that_was_frozen_from_the_first_packet_on_has_nothing_that_can_be_placed() -> None:
+    found = timeline([lost(1, 0, 5200, heard_from_ms=4300, heard_to_ms=5150), part(2, 2800, 3600, heard_from_ms=60)])
+    assert (found.pieces[0].until_ms, found.gaps) == (0, (Gap(1, 0, 2860, "media-server-lost"),))
+
+
+def test_where_nothing_is_missing_the_next_segment_is_in_time_although_it_began_before_its_first_packet() -> None:
+    found = timeline([lost(1, 0, 6600, heard_to_ms=5670), part(2, 5630, 3700, heard_from_ms=40)])
+    assert (found.gaps, found.pieces) == ((), (Piece(1, 0, 5670), Piece(2, -40)))
+    assert found.duration_ms == 5630 + 3700
+
+
 def test_segments_that_overlap_make_no_negative_gap() -> None:
     found = timeline([lost(1, 0, 5000), part(2, 4000, 2000)])
     assert (found.gaps, found.pieces, found.duration_ms) == ((), (Piece(1, 0, 5000), Piece(2)), 7000)
