@@ -107,6 +107,11 @@ class Anchoring:
             return True
         return False
 
+    def server_usable(self, server: str, now: float) -> None:
+        """There is one more than there was: a recording that nobody could take need not wait any longer."""
+        if self._retry_at is not None and server not in self._recordings.refusing:
+            self._retry_at = now
+
     def media_lost(self, server: str, reason: str, now: float) -> None:
         """A server is dead: nothing is left of the call there, and nobody need go there."""
         if server in self._lingering:

@@ -209,6 +209,8 @@ class Call:
                 self._woken()
             case on.TakenOver():
                 self._taken_over()
+            case on.MediaUsable(server):
+                self._anchoring.server_usable(server, self._now)
             case on.EndRequested(reason, status):
                 self._end(SYSTEM, reason, status)
             case _:

@@ -315,6 +315,13 @@ class ResumeRequested:
     by: str
 
 
+@dataclass(frozen=True, slots=True)
+class MediaUsable:
+    """A media server takes sessions that did not before."""
+
+    server: str
+
+
 # --- the controller itself
 
 
@@ -372,5 +379,6 @@ Event = (
     | ControlEvent
     | Woken
     | TakenOver
+    | MediaUsable
     | EndRequested
 )

@@ -253,10 +253,7 @@ class LiveCall:
                 self._held += 1
                 self._doors.spawn(self, self._write_and_go_on(entry))
             case do.FindMediaServers():
-                if command.lost:
-                    self._doors.spawn(self, self._find_servers_in_turn(command))
-                else:
-                    self._find_servers(command)
+                self._doors.spawn(self, self._find_servers_in_turn(command))
             case do.FailedOver(lost, to, after_s):
                 metrics.calls_failed_over.labels("media server" if to else "direct").inc()
                 metrics.failover_seconds.observe(after_s)
@@ -353,9 +350,6 @@ class LiveCall:
 
     async def _find_servers_in_turn(self, wanted: do.FindMediaServers) -> None:
         await asyncio.sleep(self._doors.turnstile.wait_s(self._doors.now()))
-        self._find_servers(wanted)
-
-    def _find_servers(self, wanted: do.FindMediaServers) -> None:
         excluded = dict.fromkeys(wanted.lost, "lost under this call")
         choice = self._doors.find_servers(for_operation(self.selection, wanted.operation), excluded)
         self.choices.append(choice)

@@ -90,6 +90,9 @@ class MediaServerEvents(Protocol):
     def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
         """What it has when a connection to it begins; None: more than it can list."""
 
+    def media_usable(self, server: str) -> None:
+        """It takes sessions, and did not before."""
+
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None: ...
     def owns_media_call(self, server: str, call_id: str) -> bool | None:
         """True: a call of ours that is on that server; False: of ours, but gone; None: somebody else's."""
@@ -280,6 +283,8 @@ class MediaLink:
         calls = reply.get("calls", ())
         known = {str(call_id) for call_id in calls}
         self._events.media_listed(self.settings.name, known if len(known) < LIST_LIMIT else None)
+        for missed in reply.get("notifications", ()):
+            self._events.media_notified(self.settings.name, missed)
         for call_id in calls:
             if self._events.owns_media_call(self.settings.name, str(call_id)) is False:
                 log.warning("orphan_media_ended", media_server=self.settings.name, call_id=call_id)
@@ -344,6 +349,8 @@ class MediaLink:
         metrics.media_server_state.labels(self.settings.name, before.state.value).set(0)
         metrics.media_server_state.labels(self.settings.name, state.value).set(1)
         log.info("media_server_state", media_server=self.settings.name, state=state.value, reason=reason)
+        if state is MediaState.ACTIVE and before.state is not state:
+            self._events.media_usable(self.settings.name)
 
     def _fail_waiting(self, reason: str) -> None:
         for reply in self._waiting.values():

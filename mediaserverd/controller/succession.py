@@ -44,6 +44,7 @@ class Succession:
         self._line = line
         self._unheard: dict[LiveCall, set[str]] = {}  # media servers whose word is missing
         self._lost: dict[LiveCall, list[str]] = {}
+        self._told: dict[LiveCall, list[on.Event]] = {}
         self._ready: list[LiveCall] = []  # heard before phones could be spoken to
         self._speaking = False
         self._all_heard = asyncio.Event()
@@ -89,6 +90,13 @@ class Succession:
                 if not servers:
                     self._heard(live)
 
+    def keeps(self, live: LiveCall, event: on.Event) -> bool:
+        """Whether this call does not go on yet: then it hears of that when it does."""
+        waits = live in self._unheard or live in self._ready
+        if waits:
+            self._told.setdefault(live, []).append(event)
+        return waits
+
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -111,6 +119,8 @@ class Succession:
         self._doors.feed(live, on.TakenOver())
         for server in self._lost.pop(live, ()):
             self._doors.feed(live, on.MediaLost(server, "it has nothing of this call after the controller's restart"))
+        for event in self._told.pop(live, ()):
+            self._doors.feed(live, event)
 
     async def _give_up(self, record: CallRecord, reason: str) -> None:
         log.error("call_not_restored", call_id=record.id, reason=reason)

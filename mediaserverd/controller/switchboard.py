@@ -195,13 +195,18 @@ class Switchboard:
     def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
         self._succession.media_listed(server, call_ids)
 
+    def media_usable(self, server: str) -> None:
+        for live in list(self.calls.values()):
+            self._feed(live, on.MediaUsable(server))
+        self.pump()
+
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None:
         live = self.calls.get(str(notification.get("call-id")))
         if live is None:
             return
         self.traces.notified(server, notification)
         event = media_event(server, notification)
-        if event is not None:
+        if event is not None and not self._succession.keeps(live, event):
             self.feed(live, event)
 
     def unheard(self, kind: str) -> int:

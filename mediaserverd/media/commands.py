@@ -213,7 +213,10 @@ class Commands:
 
     async def _list(self, request: Request, owner: Owner | None) -> Reply:
         """Those of whoever asks, so that nobody takes another's calls for orphans."""
-        return ng.ok(calls=answers.listed(self._sessions.of(_name(owner)), request.number("limit", DEFAULT_LIST_LIMIT)))
+        sessions = self._sessions.of(_name(owner))
+        calls = answers.listed(sessions, request.number("limit", DEFAULT_LIST_LIMIT))
+        broken: list[Value] = [dict(each.broken.body) for each in sessions if each.broken]
+        return ng.ok(calls=calls, notifications=broken) if broken else ng.ok(calls=calls)
 
     async def _statistics(self, _: Request, __: Owner | None) -> Reply:
         uptime_s = time.monotonic() - self._began
@@ -243,7 +246,7 @@ class Commands:
         asked = wanted(request, self.defaults, terms.parameters.recording_mime_type_default)
         tap = await self._taps.start(session.number, session.call_id, asked, session.codecs, terms.disk_floor_bytes)
         session.files.append(tap.file)
-        session.tap = tap
+        session.tap, session.broken = tap, None
         return tap
 
     async def _stop_recording(self, request: Request, owner: Owner | None) -> Reply:

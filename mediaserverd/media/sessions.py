@@ -83,6 +83,7 @@ class Session:
     ended: bool = False
     silent_since: float | None = None  # when the controller was told
     tap: Tap | None = None
+    broken: Message | None = None  # how the last recording broke off, as long as no other one has begun
     files: list[str] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -259,10 +260,11 @@ class Sessions:
         session = next((each for each in self._by_call.values() if each.tap is tap), None)
         if session is not None:
             session.tap = None
-            self.notify(session, "recording-failed", reason=reason, file=tap.file)
+            session.broken = self.notify(session, "recording-failed", reason=reason, file=tap.file)
 
-    def notify(self, session: Session, kind: str, **extra: str) -> None:
+    def notify(self, session: Session, kind: str, **extra: str) -> Message:
         """To the connection that spoke of the call last; if it is gone, to all others of the same controller."""
         message = notification(kind, session.call_id, **extra)
         if session.owner is None or not session.owner.tell(message):
             self._broadcast(message, session.controller)
+        return message

@@ -33,6 +33,7 @@ from mediaserverd.call.events import (
     MediaLost,
     MediaRequest,
     MediaServersFound,
+    MediaUsable,
     Method,
     OfferAnswered,
     Offered,
@@ -347,6 +348,19 @@ def test_where_nobody_else_can_record_the_audio_stays_and_the_rest_is_accounted_
     commands = script.tell(HungUp(CALLER), after=1.0)
     assert failed(2, "no-media-server") in commands
     assert MediaDelete("m1") in commands
+
+
+def test_a_server_that_can_be_used_again_is_asked_at_once_and_not_when_the_next_try_is_due() -> None:
+    script = recorded()
+    script.tell(KILLED)
+    script.tell(found())
+    both_answer(script)
+    assert script.tell(MediaUsable("m1"), after=0.2) == [FindMediaServers(Search(2), "record")]
+    script.tell(found(search=2))
+    assert script.tell(Woken(), after=1.0) == []
+    assert script.tell(MediaUsable("m2")) == [FindMediaServers(Search(3), "record")]
+    assert goes_on(3, "m2")[1] in ready(script, "m2", search=3)
+    assert script.tell(MediaUsable("m1")) == []
 
 
 def test_a_server_that_refuses_the_next_segment_carries_the_audio_and_another_one_is_asked_to_record() -> None:

@@ -88,7 +88,8 @@ class World:
                 self.owed.append(command)
             case do.SendOffer(leg):
                 assert not self.ended_legs[leg]
-                if any(isinstance(each, do.SendOffer) and each.leg == leg for each in self.owed):
+                asked = any(isinstance(each, do.SendOffer) and each.leg == leg for each in self.owed)
+                if asked or self.unacknowledged[leg]:
                     self.busy.append(leg)
                 else:
                     self.owed.append(command)
@@ -223,6 +224,7 @@ class World:
             on.MediaServersFound(on.Search(self.pick(3)), (server,)),
             on.MediaTimedOut(server, "60 s"),
             on.MediaLost(server, "killed"),
+            on.MediaUsable(server),
             on.EndRequested("shutdown", 418),
         ]
         event = surprises[self.pick(len(surprises))]
@@ -243,6 +245,7 @@ class World:
             on.Offered(leg, on.Method.INVITE),
             on.PauseRequested(wish, "eve", secure=True, seconds=1.0),
             on.MediaLost(self.setup.media_servers[self.pick(len(self.setup.media_servers))], "killed"),
+            on.MediaUsable(self.setup.media_servers[self.pick(len(self.setup.media_servers))]),
         ]
         event = troubles[self.pick(len(troubles))]
         if not isinstance(event, on.Offered) or self._has_dialog(leg):

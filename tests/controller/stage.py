@@ -37,8 +37,9 @@ def _media_settings(site: Site) -> MediaSettings:
 class Stage:
     """A running site."""
 
-    def __init__(self, site: Site, controller: Controller, recorder: ListeningRecorder) -> None:
+    def __init__(self, site: Site, controller: Controller, media: MediaServer, recorder: ListeningRecorder) -> None:
         self.site = site
+        self.media = media
         self.controller = controller
         self.recorder = recorder
         self._client = httpx.AsyncClient(
@@ -96,7 +97,7 @@ async def stage_of(site: Site, **given: object) -> AsyncIterator[Stage]:
         controller = Controller(controller_settings(site, **given))
         await controller.start()
         stack.push_async_callback(controller.stop)
-        stage = Stage(site, controller, recorder)
+        stage = Stage(site, controller, media, recorder)
         stack.push_async_callback(stage.close)
         await until(lambda: not controller._not_ready())
         yield stage

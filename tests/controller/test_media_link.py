@@ -35,6 +35,7 @@ class NgPeer:
         self.draining = False
         self.sessions = 0
         self.calls: list[str] = []
+        self.missed: list[dict[str, str]] = []
         self.configured: list[dict[str, Any]] = []
         self.terms: dict[str, Any] = {"result": "error", "error-reason": "Unrecognized command"}  # as an rtpengine says
         self.deleted: list[str] = []
@@ -59,7 +60,7 @@ class NgPeer:
                 self.configured.append(command)
                 return self.terms
             case "list":
-                return {"result": "ok", "calls": self.calls}
+                return {"result": "ok", "calls": self.calls, "notifications": self.missed}
             case "delete":
                 self.deleted.append(command["call-id"])
                 return {"result": "ok"}
@@ -77,6 +78,7 @@ class Heard:
 
     def __init__(self, ours: Mapping[str, bool] | None = None) -> None:
         self.lost: list[tuple[str, str]] = []
+        self.usable: list[str] = []
         self.notifications: list[Mapping[str, Any]] = []
         self.ours = ours or {}
 
@@ -85,6 +87,9 @@ class Heard:
 
     def media_lost(self, server: str, reason: str) -> None:
         self.lost.append((server, reason))
+
+    def media_usable(self, server: str) -> None:
+        self.usable.append(server)
 
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None:
         self.notifications.append(notification)
@@ -144,10 +149,13 @@ async def test_a_silent_server_is_lost_within_about_a_second_and_used_again_when
         assert asyncio.get_running_loop().time() - began < 1.6
         assert heard.lost[0][0] == "m1"
         assert "silent" in heard.lost[0][1]
+        assert heard.usable == ["m1"]
         with pytest.raises(MediaFault):
             await servers.request("m1", {"command": "ping"})
-        peer.silent = False
+        peer.silent, peer.missed = False, [{"notification": "recording-failed", "call-id": "call-1"}]
         await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
+        assert heard.usable == ["m1", "m1"]
+        assert heard.notifications == peer.missed, "what it would have said meanwhile"
         await servers.stop()
 
 

@@ -125,6 +125,27 @@ async def test_a_phone_whose_connection_broke_is_hung_up_when_it_is_back(site: S
             again.reply(bye, 200, "OK")
 
 
+async def test_a_recording_that_broke_off_while_no_controller_ran_is_known_to_the_next_one(site: Site) -> None:
+    async with stage_of(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        await talk(alice, bob)
+        await until(lambda: ("started",) in stage.ledger("event"))
+        await stage.controller.hand_over()
+        await stage.controller.stop()
+        sessions = stage.media._sessions
+        (session,) = sessions
+        assert session.tap is not None
+        sessions.recording_failed(session.tap, "disk-full")
+        controller = Controller(controller_settings(stage.site))
+        await controller.start()
+        try:
+            await until(lambda: ("expected", 2, "") in stage.ledger("event", "segment", "media_server"))
+            assert ("ended", 1, "recording-failed") in stage.ledger("event", "segment", "reason")
+            assert await stage.running() == 1
+        finally:
+            await controller.stop()
+
+
 async def test_a_call_that_the_media_server_has_lost_meanwhile_goes_on_without_it(site: Site) -> None:
     async with stage_of(site) as stage:
         alice, bob = await stage.phone("alice"), await stage.phone("bob")

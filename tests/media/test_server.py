@@ -451,7 +451,9 @@ async def test_a_disk_that_runs_full_costs_the_recording_and_not_the_call(tmp_pa
         report = await finished(store, recording["file"])
         assert report["state"] == "failed"
         assert spoken_by(called) == PCMU.encode(CALLER)
-        assert (await link.ok("list"))["calls"] == ["call-1"]
+        listed = await link.ok("list")
+        assert listed["calls"] == ["call-1"]
+        assert listed["notifications"] == [told], "for a controller that did not hear it"
         await link.ok("delete", call_id="call-1")
     child.kill()
     await child.wait()
