@@ -12,11 +12,11 @@ import pytest
 
 from tests.e2e.crowd import Conversation, crowd, hang_up, seed_of, voices
 from tests.e2e.outage import Outage
-from tests.e2e.small_disk import SmallDisk
 from tests.kit.child import Child
 from tests.kit.cluster import Cluster
 from tests.kit.doors import Json
 from tests.kit.judge import judge
+from tests.kit.small_disk import SmallDisk
 from tests.kit.wav import read_wav
 
 CALLS = 100

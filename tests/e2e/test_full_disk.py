@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.e2e.small_disk import SmallDisk
 from tests.e2e.undisturbed import Site
 from tests.kit.doors import Json
+from tests.kit.small_disk import SmallDisk
 
 FLOOR_MIB = 2
 PATIENCE_S = 20

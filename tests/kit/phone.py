@@ -119,6 +119,13 @@ class Call:
         self._phone.settle()
         await self.ended()
 
+    def abandon(self) -> None:
+        """Hang up, and do not care whether anybody hears of it: the server may know nothing of this call any more."""
+        self.session.hang_up(self._phone.now)
+        self._phone.settle()
+        self.over.set()
+        self.sound.close()
+
     async def ended(self) -> None:
         async with asyncio.timeout(_STEP_S):
             await self.over.wait()

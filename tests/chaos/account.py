@@ -1,0 +1,295 @@
+"""After a storm: what became of every call and of every second that was said in it.
+
+A call must have gone on until its phones ended it; one that never came about must have been under way when the
+controller was struck. Each call that was up has one recording, and each second of it is in that recording as it was
+spoken, or reported as missing: by a gap that names its reason, or by a span in which one side only was heard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from tests.chaos.calls import Attempt, names
+from tests.chaos.strokes import Outage, longest_calm_s
+from tests.kit.cluster import MEDIA, Cluster
+from tests.kit.doors import Json
+from tests.kit.judge import judge
+from tests.kit.wav import read_wav
+
+EDGE_S: Final = 1.5  # a call's first and last moment: the promise is 1 s, and the machine may be busy
+SETTLED_S: Final = 120.0  # above the 60 s without audio after which a media server ends a call that nobody knows
+_STRUCK_S: Final = 10.0  # what was begun while the controller was away may fail so much later
+_BESIDE_S: Final = 0.5  # around a gap: the two sides do not stop and begin at the same moment
+_HEARD: Final = 0.9  # G.711 gives 0.99; what is partly missing, less
+_CALM_S: Final = 20.0  # links try again every 2 s at most, phones every 4 s, and the machine may be busy
+_JUDGED_S: Final = 3.0  # less than this has no sure place in what was said
+_SLACK_MS: Final = 150.0
+_REASONS: Final = frozenset(
+    {
+        "media-server-lost",
+        "recording-failed",
+        "no-media-server",
+        "disk-full",
+        "disk floor",
+    }
+)
+
+
+@dataclass(slots=True)
+class Account:
+    """What it came to. ``faults`` is empty if everything is accounted for."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    struck: Counter[str] = field(default_factory=Counter)
+    recordings: Counter[str] = field(default_factory=Counter)
+    segments: int = 0
+    call_s: float = 0.0
+    stored_s: float = 0.0
+    judged_s: int = 0
+    missing_s: Counter[str] = field(default_factory=Counter)
+    gaps: Counter[str] = field(default_factory=Counter)
+    longest_gap_s: float = 0.0
+    longest_calm_s: float = 0.0  # of a gap, in which the recording could have gone on
+    unexplained_s: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rows = [
+            ("strokes", f"{self.struck.total()}: {_listed(self.struck)}"),
+            ("calls", f"{self.calls.total()}: {_listed(self.calls)}"),
+            ("recordings", f"{self.recordings.total()}: {_listed(self.recordings)}; in {self.segments} segments"),
+            ("seconds of calls", f"{self.call_s:.1f}"),
+            ("seconds stored", f"{self.stored_s:.1f}, of which {self.judged_s} on one channel each were listened to"),
+        ]
+        for reason, seconds in sorted(self.missing_s.items()):
+            rows.append((f"gaps: {reason}", f"{seconds:.1f} s in {self.gaps[reason]}"))
+        rows.append(("longest gap", f"{self.longest_gap_s:.1f} s; without need: {self.longest_calm_s:.1f} s"))
+        rows.append(("unexplained", f"{self.unexplained_s:.1f} s, {len(self.faults)} faults"))
+        table = "\n".join(f"{name:30} {value}" for name, value in rows)
+        return "\n".join([table, *(f"FAULT: {fault}" for fault in self.faults)])
+
+
+async def account(cluster: Cluster, attempts: Sequence[Attempt], outages: Sequence[Outage]) -> Account:
+    """``outages`` are over."""
+    found = Account(struck=Counter(each.stroke.of for each in outages))
+    for attempt in attempts:
+        _judge_call(found, attempt, outages)
+    await _settled(cluster, found, sum(attempt.was_up for attempt in attempts))
+    details = [await cluster.recorder.api.recording(row["id"]) for row in await cluster.recorder.api.recordings()]
+    for attempt, recordings in _matched(attempts, details):
+        await _judge_recordings(cluster, found, attempt, recordings, outages)
+    tally = await cluster.recorder.api.reconciliation()
+    if tally["expected"] != tally["stored"] + tally["failed"] + tally["discarded"] or tally["undeleted_segments"]:
+        found.faults.append(f"the recorder's own account does not close: {tally}")
+    return found
+
+
+def _judge_call(found: Account, attempt: Attempt, outages: Sequence[Outage]) -> None:
+    who = f"the call of pair {attempt.pair} at {_clock(attempt.dialled_at)}"
+    if not attempt.was_up:
+        struck = any(
+            each.stroke.victim == "controller"
+            and each.began - 1 < attempt.ended_at
+            and attempt.dialled_at < each.ended + _STRUCK_S
+            for each in outages
+        )
+        found.calls["not set up, as the controller was struck" if struck else "NOT SET UP"] += 1
+        if not struck:
+            found.faults.append(f"{who} was not set up: {attempt.failed}")
+    elif attempt.lost:
+        found.calls["LOST"] += 1
+        found.faults.append(f"{who}, {attempt.seconds:.1f} s: {attempt.lost}")
+    else:
+        found.calls["up until they were ended"] += 1
+    found.call_s += attempt.seconds if attempt.was_up else 0.0
+
+
+async def _settled(cluster: Cluster, found: Account, count: int) -> None:
+    """Nothing is on its way any more: every recording stored or failed, every server without calls and files."""
+    try:
+        await _quiet(cluster, SETTLED_S)
+        await cluster.recorder.api.settled(count, SETTLED_S)
+        for server in cluster.media.values():
+            await server.retrieval.empty_of(timeout_s=SETTLED_S)
+            if sessions := await server.sessions():
+                found.faults.append(f"{sessions} sessions are left on {server.directory.name}")
+    except TimeoutError as fault:
+        found.faults.append(f"not settled: {fault}")
+
+
+async def _quiet(cluster: Cluster, timeout_s: float) -> None:
+    """The controller has no call any more, and has told the recorder all that it had to tell."""
+    status = cluster.controller.status
+    deadline = time.monotonic() + timeout_s
+    while (calls := await status.calls()) or await status.metric("controller", "mediaserverd_ledger_unsent"):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the controller still has {calls}, or entries for the ledger")
+        await asyncio.sleep(0.2)
+
+
+def _matched(attempts: Sequence[Attempt], details: Sequence[Json]) -> Iterator[tuple[Attempt, list[Json]]]:
+    """Of one pair each call begins behind the end of the one before: a recording is of the one dialled last."""
+    for pair in {attempt.pair for attempt in attempts}:
+        (station, _), _ = names(pair)
+        calls = [attempt for attempt in attempts if attempt.pair == pair]
+        dialled = [attempt.dialled_at for attempt in calls]
+        of_call: list[list[Json]] = [[] for _ in calls]
+        for detail in details:
+            if detail["calling"]["station"] == station:
+                of_call[max(0, bisect_right(dialled, _seconds(detail["started_at"])) - 1)].append(detail)
+        yield from zip(calls, of_call, strict=True)
+
+
+async def _judge_recordings(
+    cluster: Cluster, found: Account, attempt: Attempt, recordings: list[Json], outages: Sequence[Outage]
+) -> None:
+    who = f"pair {attempt.pair} at {_clock(attempt.dialled_at)}, up {_clock(attempt.up_at)}, {attempt.seconds:.1f} s"
+    if len(recordings) != 1 and (attempt.was_up or recordings):
+        found.faults.append(f"{who}: {len(recordings)} recordings, {[detail['id'] for detail in recordings]}")
+        found.unexplained_s += attempt.seconds
+        return
+    for detail in recordings:
+        found.recordings[detail["state"]] += 1
+        faults, seconds = _judge_state(found, detail)
+        if attempt.was_up:
+            faults += _needless(found, detail, outages)
+            missing = _uncovered(attempt, detail)
+            audio = b"" if missing else await _audio(cluster, detail)
+            missing += list(_unheard(found, attempt, detail, audio)) if audio else []
+            faults += [text for text, _ in missing]
+            seconds += sum(lasting for _, lasting in missing)
+        found.unexplained_s += seconds
+        if faults:
+            found.faults.append(f"{who}: {'; '.join(faults)}; {_shown(detail)}")
+
+
+def _judge_state(found: Account, detail: Json) -> tuple[list[str], float]:
+    """What of the recording's own word is no explanation, and for how long."""
+    faults, seconds = [], 0.0
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    found.segments += len(stored)
+    length_s = (detail["duration_ms"] or 0) / 1000 if stored else 0.0
+    within_s = sum(gap["duration_ms"] for gap in _gaps_within(detail)) / 1000 if stored else 0.0
+    found.stored_s += length_s - within_s
+    if not detail["announced"] or not detail["reason"]:
+        faults.append("it was not announced, or has no reason")
+    for gap in detail["gaps"]:
+        lasting, reason = gap["duration_ms"] / 1000, gap["reason"].partition(":")[0]
+        found.missing_s[reason] += lasting
+        found.gaps[reason] += 1
+        found.longest_gap_s = max(found.longest_gap_s, lasting)
+        if reason not in _REASONS:
+            faults.append(f"{reason!r} explains no gap")
+            seconds += lasting
+    return faults, seconds
+
+
+def _needless(found: Account, detail: Json, outages: Sequence[Outage]) -> list[str]:
+    """Gaps that lasted although everything that is needed was there."""
+    faults = []
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    begin = _seconds(stored[0]["started_at"] if stored else detail["started_at"])
+    for gap in detail["gaps"]:
+        start, lasting = begin + gap["start_ms"] / 1000, gap["duration_ms"] / 1000
+        start -= lasting if stored and not gap["after"] else 0.0
+        calm_s = longest_calm_s(outages, MEDIA, start, start + lasting)
+        found.longest_calm_s = max(found.longest_calm_s, calm_s)
+        if calm_s > _CALM_S:
+            faults.append(f"of {gap} it could have gone on for {calm_s:.1f} s")
+    return faults
+
+
+def _uncovered(attempt: Attempt, detail: Json) -> list[tuple[str, float]]:
+    """What of the call lies before the recording's beginning or behind its end."""
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    begin = _seconds(stored[0]["started_at"] if stored else detail["started_at"])
+    length_s = (detail["duration_ms"] or 0) / 1000 if stored else 0.0
+    leading_s = sum(gap["duration_ms"] for gap in detail["gaps"] if gap["after"] == 0) / 1000
+    trailing_s = sum(gap["duration_ms"] for gap in _gaps_behind(detail)) / 1000
+    starts, ends = (begin - leading_s, begin + length_s + trailing_s) if stored else (begin, begin + leading_s)
+    found = []
+    if starts > attempt.up_at + EDGE_S:
+        found.append((f"the first {starts - attempt.up_at:.1f} s are not accounted for", starts - attempt.up_at))
+    if ends < attempt.ended_at - EDGE_S:
+        found.append((f"the last {attempt.ended_at - ends:.1f} s are not accounted for", attempt.ended_at - ends))
+    return found
+
+
+async def _audio(cluster: Cluster, detail: Json) -> bytes:
+    """The whole of it; nothing if there is too little of it to be judged."""
+    if not any(one["state"] == "stored" for one in detail["segments"]):
+        return b""
+    within_s = sum(gap["duration_ms"] for gap in _gaps_within(detail)) / 1000
+    if detail["duration_ms"] / 1000 - within_s < _JUDGED_S:
+        return b""
+    return await cluster.recorder.api.audio(detail["id"])
+
+
+def _unheard(found: Account, attempt: Attempt, detail: Json, audio: bytes) -> Iterator[tuple[str, float]]:
+    """Seconds that do not sound as they were spoken, and of which nothing is said."""
+    for side, (voice, heard) in enumerate(zip(attempt.voices, read_wav(audio), strict=True)):
+        verdict = judge(voice[: int(attempt.seconds * 8000)], heard, slack_ms=_SLACK_MS)
+        lag_s = verdict.lag_ms / 1000
+        excused = list(_excused(detail, side))
+        first = max(0, math.ceil(-lag_s))  # seconds that were said before the recording began
+        found.judged_s += len(verdict.correlations)
+        for second, correlation in enumerate(verdict.correlations, first):
+            at = lag_s + second
+            if correlation <= _HEARD and not any(start < at + 1 and at < end for start, end in excused):
+                yield f"{('left', 'right')[side]}, second {second}, at {at:.1f}: correlation {correlation:.2f}", 1.0
+
+
+def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
+    """Where the recording says that something is missing, in seconds of its joined audio; and its very ends."""
+    length_s = detail["duration_ms"] / 1000
+    yield -1.0, 0.5
+    yield length_s - 0.5, length_s + 1.0
+    for gap in detail["gaps"]:
+        start = gap["start_ms"] / 1000
+        yield start - _BESIDE_S, start + gap["duration_ms"] / 1000 + _BESIDE_S
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    for one in stored:
+        offset = _seconds(one["started_at"]) - _seconds(stored[0]["started_at"])
+        for of_side, start_ms, end_ms in (one["quality"] or {}).get("one_way", ()):
+            if of_side == side:
+                yield offset + start_ms / 1000 - _BESIDE_S, offset + end_ms / 1000 + _BESIDE_S
+
+
+def _gaps_within(detail: Json) -> list[Json]:
+    behind = _gaps_behind(detail)
+    return [gap for gap in detail["gaps"] if gap["after"] and gap not in behind]
+
+
+def _gaps_behind(detail: Json) -> list[Json]:
+    """Those behind the last segment that is stored."""
+    last = max((one["number"] for one in detail["segments"] if one["state"] == "stored"), default=0)
+    return [gap for gap in detail["gaps"] if gap["after"] and gap["after"] == last]
+
+
+def _shown(detail: Json) -> str:
+    """As much of a recording as tells what went wrong with it."""
+    keys = ("number", "media_server", "state", "reason", "ended_because", "started_at", "duration_ms", "heard_from_ms")
+    segments = [
+        {key: one[key] for key in (*keys, "heard_to_ms")} | {"quality": one["quality"]} for one in detail["segments"]
+    ]
+    return f"{detail['id']} {detail['call_id']} {detail['state']} {detail['reason']} {detail['gaps']} {segments}"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
