@@ -293,6 +293,6 @@ class Move:
 
     def _wait_s(self, phone: _Phone) -> float:
         """RFC 3261 14.1: whose Call-ID it is waits longer, so that the two do not meet again. Ours is the called
-        leg's."""
+        leg's. Never not at all, which would only ask the same once more."""
         fraction = (self._dice + phone.tries * _GOLDEN) % 1
-        return round(2.0 * fraction, 2) if phone.leg.id == CALLER else round(2.1 + 1.9 * fraction, 2)
+        return round(0.01 + 1.99 * fraction, 2) if phone.leg.id == CALLER else round(2.1 + 1.9 * fraction, 2)
