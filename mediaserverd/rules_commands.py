@@ -104,6 +104,7 @@ def _fleet(config: Config) -> Fleet:
             unavailable=states.get(link.name, {}).get("unavailable", ""),
             cpu_permille=states.get(link.name, {}).get("cpu_permille", 0),
             sessions=states.get(link.name, {}).get("sessions", 0),
+            relays_only=states.get(link.name, {}).get("relays_only", False),
         )
         for link in config.controller.media_servers
     )

@@ -82,9 +82,9 @@ class Anchoring:
         """``carried`` is told when a server has the audio, or why none has."""
         self._operation, self._wanted_by = operation, carried
 
-    def found(self, search: Search, servers: tuple[str, ...]) -> None:
+    def found(self, search: Search, servers: tuple[str, ...], why_none: str) -> None:
         if self._quest:
-            self._quest.found(search, servers)
+            self._quest.found(search, servers, why_none)
 
     def settle(self, now: float) -> bool:
         """What follows from how the call stands. Whether it did anything, so that it is to be asked once more."""
@@ -201,7 +201,7 @@ class Anchoring:
             self._searches += 1
             search, excluded = Search(self._searches), self._excluded(quest)
             quest.begin(search, excluded)
-            self._emit(FindMediaServers(search, self._operation_of(quest), excluded))
+            self._emit(FindMediaServers(search, self._operation_of(quest), excluded, self._needs_carrier(quest)))
         else:
             self._give_up(quest, legs, now)
         return True
@@ -210,6 +210,10 @@ class Anchoring:
         if quest.need is Need.OPERATION:
             return self._operation
         return "record" if self._recordings.interrupted else "call"
+
+    def _needs_carrier(self, quest: Quest) -> bool:
+        """Whatever becomes of a recording, the phones are not to talk directly."""
+        return quest.need is Need.CARRIER and (self._setup.keeps_audio or not self._setup.may_go_direct)
 
     def _excluded(self, quest: Quest) -> tuple[str, ...]:
         dead = {self._lost[0]} if self._lost else set()
@@ -221,7 +225,7 @@ class Anchoring:
         self._quest = None
         match quest.need:
             case Need.OPERATION:
-                self._answer(quest.why_not)
+                self._answer(f"{quest.why_not} ({quest.why_none})" if quest.why_none else quest.why_not)
             case Need.RECORDER:
                 self._goes_unrecorded(now)
             case Need.CARRIER if self._setup.may_go_direct and not self._recordings.required:

@@ -185,8 +185,8 @@ class Call:
                 self._audio.replied(request, body)
             case on.MediaFailed(request, reason, silent):
                 self._media_failed(self._audio.failed(request), reason, silent=silent)
-            case on.MediaServersFound(search, servers):
-                self._anchoring.found(search, servers)
+            case on.MediaServersFound(search, servers, why_none):
+                self._anchoring.found(search, servers, why_none)
             case on.MediaTimedOut(server, reason):
                 if server == self._audio.server:
                     self._end(SYSTEM, f"media-timeout: {reason}", 408)

@@ -127,11 +127,12 @@ class HangUp:
 @dataclass(frozen=True, slots=True)
 class FindMediaServers:
     """Ask selection which servers to try now. ``operation`` is what for (``call``, ``record``); ``lost`` are those that
-    died under this call, which are not wanted again."""
+    died under this call, which are not wanted again. ``relay_will_do``: the audio needs one, be it unable to record."""
 
     search: Search
     operation: str
     lost: tuple[str, ...] = ()
+    relay_will_do: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,10 +189,11 @@ class MediaFailed:
 
 @dataclass(frozen=True, slots=True)
 class MediaServersFound:
-    """Names, in the order in which selection wants them tried; none if none may be used."""
+    """Names, in the order in which selection wants them tried; none if none may be used, and ``why_none``."""
 
     search: Search
     servers: tuple[str, ...]
+    why_none: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,23 +19,25 @@ class Need(Enum):
 
 
 class Quest:
-    """``why_not``: of the last one that was tried."""
+    """``why_not``: of the last one that was tried. ``why_none``: why none was found; it names servers, and so is for
+    the site's own people."""
 
     def __init__(self, need: Need) -> None:
         self.need = need
         self.asked: Search | None = None
         self.is_searching = False
         self.why_not = "no media server may be used now"
+        self.why_none = ""
         self._excluded: Collection[str] = ()
         self._candidates: deque[str] = deque()
 
     def begin(self, search: Search, excluded: Collection[str]) -> None:
         self.asked, self.is_searching, self._excluded = search, True, excluded
 
-    def found(self, search: Search, servers: tuple[str, ...]) -> None:
+    def found(self, search: Search, servers: tuple[str, ...], why_none: str) -> None:
         """An answer to an earlier search is no news."""
         if search == self.asked and self.is_searching:
-            self.is_searching = False
+            self.is_searching, self.why_none = False, why_none
             self._candidates = deque(server for server in servers if server not in self._excluded)
 
     def next_candidate(self) -> str:

@@ -120,7 +120,8 @@ class Admission:
         selection = _request(rules, facts, targets, verdict)
         choice = None
         if verdict.record or look_back_ms or path.mode == "always-in":
-            choice = self._selecting.choose(rules.selection, selection)
+            needs_one = path.mode == "always-in"
+            choice = self._selecting.choose(rules.selection, selection, relay_will_do=needs_one)
         setup = CallSetup(
             call_id=call_id,
             direction=route.direction,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mediaserverd.call import events as on
 from mediaserverd.call.story import CallSummary
@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from mediaserverd.controller.live_call import LiveCall
 
 
+class FindServers(Protocol):
+    """``unwanted`` names servers, and why not. ``relay_will_do``: the call needs one, be it unable to record."""
+
+    def __call__(self, asked: SelectionRequest, unwanted: Mapping[str, str], *, relay_will_do: bool) -> Choice: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Doors:
     """``spawn`` runs a piece of the call's work under the switchboard's guard; ``pump`` sends what the endpoint has
     ready, which happens by itself when such a piece ends; ``feed`` is for events that come from outside of such a
-    piece; ``is_gone``: the flow was a connection that is closed. ``find_servers`` asks selection; the mapping names
-    servers that are not wanted, and why."""
+    piece; ``is_gone``: the flow was a connection that is closed. ``find_servers`` asks selection."""
 
     endpoint: Endpoint
     dialling: Dialling
     media: MediaServers
-    find_servers: Callable[[SelectionRequest, Mapping[str, str]], Choice]
+    find_servers: FindServers
     turnstile: Turnstile
     ledger: Ledger
     store: CallStore

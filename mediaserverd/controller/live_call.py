@@ -8,7 +8,6 @@ lines, because every command of a call is carried out here, and their order is w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections import deque
@@ -36,9 +35,9 @@ from mediaserverd.controller.leg_events import SessionEvent, call_events, has_ro
 from mediaserverd.controller.leg_speech import hang_up, is_away, say, say_when_back
 from mediaserverd.controller.live_leg import LiveLeg, Said
 from mediaserverd.controller.media_link import MediaFault
-from mediaserverd.controller.ng_commands import Wish, fault_of, ng_command, ng_outcome, undo_recording
+from mediaserverd.controller.ng_commands import Wish, fault_of, ng_command, ng_outcome
 from mediaserverd.controller.selecting import MAX_CHOICES, Choice, for_operation
-from mediaserverd.policy.selection import SelectionRequest
+from mediaserverd.policy.selection import RELAYS_ONLY, SelectionRequest
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
     RequestReceived,
@@ -351,9 +350,10 @@ class LiveCall:
     async def _find_servers_in_turn(self, wanted: do.FindMediaServers) -> None:
         await asyncio.sleep(self._doors.turnstile.wait_s(self._doors.now()))
         excluded = dict.fromkeys(wanted.lost, "lost under this call")
-        choice = self._doors.find_servers(for_operation(self.selection, wanted.operation), excluded)
+        asked = for_operation(self.selection, wanted.operation)
+        choice = self._doors.find_servers(asked, excluded, relay_will_do=wanted.relay_will_do)
         self.choices.append(choice)
-        self.feed(on.MediaServersFound(wanted.search, choice.selection.servers))
+        self.feed(on.MediaServersFound(wanted.search, choice.selection.servers, choice.selection.why_none))
 
     def _ask_media(self, wish: Wish) -> None:
         """Requests start in the order of the commands; nobody waits for the replies. A session whose end is on its way
@@ -369,23 +369,20 @@ class LiveCall:
         fault, silent = "", False
         reply: dict[str, Any] = {}
         try:
-            reply = await self._doors.media.request(wish.server, ng_command(self.id, wish))
-            fault = fault_of(wish, reply)
+            if isinstance(wish, do.StartRecording) and self._doors.media.relays_only(wish.server):
+                fault = f"media server {wish.server}: {RELAYS_ONLY}"
+            else:
+                reply = await self._doors.media.request(wish.server, ng_command(self.id, wish))
+                fault = fault_of(wish, reply)
         except MediaFault as failed:
             fault, silent = str(failed), True
         if isinstance(wish, do.MediaOffer | do.MediaAnswer) and self.choices:
             self.choices[-1].tried(wish.server, fault)
-        if isinstance(wish, do.StartRecording) and fault and reply.get("result") == "ok":
-            self._doors.spawn(self, self._undo_recording(wish.server))
         event = ng_outcome(wish, reply, fault, silent=silent)
         if event is not None:
             self.feed(event)
         elif fault:  # of a delete: the server hears of it when the link is back
             log.debug("media_request_failed", call_id=self.id, request=type(wish).__name__, reason=fault)
-
-    async def _undo_recording(self, server: str) -> None:
-        with contextlib.suppress(MediaFault):
-            await self._doors.media.request(server, undo_recording(self.id))
 
     async def _write_and_go_on(self, entry: LedgerEntry) -> None:
         try:

@@ -71,6 +71,7 @@ class LinkState:
     reason: str
     since: datetime
     load: MediaLoad = field(default_factory=MediaLoad)
+    relays_only: bool = False  # it is an rtpengine
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ class MediaLink:
         )
         self._connection: ClientConnection | None = None
         self._admitted = False  # it is approved of, and knows us
+        self._relays_only = False
         self._terms_refused = ""  # new terms, while the former ones hold
         self._nudge = asyncio.Event()  # something changed that it was waiting for
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -308,7 +310,8 @@ class MediaLink:
             reply = await self.request({**who, **terms}, timeout_s=CONNECT_TIMEOUT_S)
         except MediaFault as fault:
             return str(fault)
-        if reply.get("result") != "ok" and reply.get("error-reason") != "Unrecognized command":
+        self._relays_only = reply.get("error-reason") == "Unrecognized command"
+        if reply.get("result") != "ok" and not self._relays_only:
             return f"it refuses our terms: {reply.get('error-reason') or reply.get('result')}"
         effective = reply.get("effective", ())
         self.effective = effective if isinstance(effective, list) else ()
@@ -343,7 +346,9 @@ class MediaLink:
     def _become(self, state: MediaState, reason: str, load: MediaLoad | None = None) -> None:
         before = self._state
         since = before.since if before.state is state else datetime.now(UTC)
-        self._state = LinkState(self.settings.name, self.settings.location, state, reason, since, load or MediaLoad())
+        self._state = LinkState(
+            self.settings.name, self.settings.location, state, reason, since, load or MediaLoad(), self._relays_only
+        )
         if before.state is state and (before.reason == reason or state in (MediaState.DRAINING, MediaState.WAITING)):
             return
         metrics.media_server_state.labels(self.settings.name, before.state.value).set(0)

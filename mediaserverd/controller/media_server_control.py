@@ -12,6 +12,7 @@ from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.media_link import MediaFault, MediaLink
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.selecting import as_candidate
+from mediaserverd.policy.selection import RELAYS_ONLY
 from mediaserverd.process.http_body import json_body
 from mediaserverd.process.status import Endpoint
 
@@ -117,7 +118,8 @@ def _row(link: MediaLink) -> dict[str, Any]:
         "controllers": dict(load.controllers),
         "cpu_permille": load.cpu_permille,
         "disk_free_bytes": load.disk_free_bytes,
-        "refuses_recordings": load.refuses_recordings,
+        "refuses_recordings": RELAYS_ONLY if state.relays_only else load.refuses_recordings,
+        "relays_only": state.relays_only,
     }
 
 

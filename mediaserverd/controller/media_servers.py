@@ -78,6 +78,11 @@ class MediaServers:
         self._approvals.approve(link.settings.name, link.fingerprint)
         link.look_again()
 
+    def relays_only(self, server: str) -> bool:
+        """It cannot record, though it may say ``ok`` to that, as an rtpengine does."""
+        link = self._links.get(server)
+        return link is not None and link.state().relays_only
+
     def states(self) -> tuple[LinkState, ...]:
         return tuple(link.state() for link in self._links.values())
 

@@ -1,7 +1,6 @@
 """A call's wishes towards a media server as ng commands, and the replies as events of the call (docs/wire.md 1).
 
-Not responsible for sending them. Others than ours (rtpengine) relay well, but say ``ok`` to more than they do.
-"""
+Not responsible for sending them."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ def fault_of(wish: Wish, reply: Mapping[str, Any]) -> str:
         case MediaOffer() | MediaAnswer() if not isinstance(reply.get("sdp"), str):
             return "a reply without a description"
         case StartRecording() if not all(file_of(reply)):
-            return "this media server cannot record: it named no file to fetch"
+            return "it named no file to fetch"
     return ""
 
 
@@ -57,11 +56,6 @@ def file_of(reply: Mapping[str, Any]) -> tuple[str, str]:
     """Name and URI of the recording that was begun."""
     made = reply.get("recording")
     return (str(made.get("file", "")), str(made.get("uri", ""))) if isinstance(made, Mapping) else ("", "")
-
-
-def undo_recording(call_id: str) -> dict[str, Any]:
-    """For a server that may have begun to record in a way of its own, where nobody would fetch it."""
-    return {"command": "stop recording", "call-id": call_id, "flags": ["discard-recording"]}
 
 
 def _command(wish: Wish) -> dict[str, Any]:

@@ -42,14 +42,24 @@ class Selecting:
         self._seen: dict[str, LinkState] = {}
         self._fleet = Fleet()
 
-    def choose(self, rules: SelectionRules, request: SelectionRequest, excluded: Mapping[str, str] = NOBODY) -> Choice:
-        """``excluded``: servers that this call has had enough of, and why."""
+    def choose(
+        self,
+        rules: SelectionRules,
+        request: SelectionRequest,
+        excluded: Mapping[str, str] = NOBODY,
+        *,
+        relay_will_do: bool = False,
+    ) -> Choice:
+        """``excluded``: servers that this call has had enough of, and why. ``relay_will_do``: where none can record,
+        the call needs one all the same."""
         self._look()
         full = {state.name: state.load.refuses_recordings for state in self._seen.values()}
         unfit = {name: why for name, why in full.items() if why}
         selection = rules.select(request, self._fleet, {**unfit, **excluded})
         if unfit and not selection.servers:  # a call is worth more than its recording
             selection = rules.select(request, self._fleet, excluded)
+        if relay_will_do and not selection.servers:
+            selection = rules.select(request, self._fleet, excluded, relay_will_do=True)
         for name in selection.servers[:1]:
             self._promise(name)
         return Choice(datetime.now(UTC), request, selection)
@@ -84,4 +94,7 @@ def as_candidate(state: LinkState) -> MediaServer:
     unavailable = unavailable or state.load.refuses_sessions
     if not unavailable and 0 < state.load.max_sessions <= state.load.sessions:
         unavailable = f"all {state.load.max_sessions} sessions are in use"
-    return MediaServer(state.name, state.location, unavailable, state.load.cpu_permille, state.load.sessions)
+    load = state.load
+    return MediaServer(
+        state.name, state.location, unavailable, load.cpu_permille, load.sessions, relays_only=state.relays_only
+    )

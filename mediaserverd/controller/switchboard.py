@@ -37,7 +37,7 @@ from mediaserverd.controller.media_servers import MediaServers, ourselves
 from mediaserverd.controller.registrar import Registrar
 from mediaserverd.controller.resolver import Resolver
 from mediaserverd.controller.rules import Rules
-from mediaserverd.controller.selecting import Selecting
+from mediaserverd.controller.selecting import Choice, Selecting
 from mediaserverd.controller.sip import SipSockets
 from mediaserverd.controller.sip_kinds import kind_of
 from mediaserverd.controller.story import live_story, outcome_of, plain, plain_refusal
@@ -45,6 +45,7 @@ from mediaserverd.controller.succession import Succession
 from mediaserverd.controller.trace import Traces
 from mediaserverd.controller.turnstile import Turnstile
 from mediaserverd.controller.unrecorded import Unrecorded
+from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.agenda import Agenda
 from mediaserverd.protocol.sip.endpoint import (
     Endpoint,
@@ -101,7 +102,7 @@ class Switchboard:
             endpoint=self.endpoint,
             dialling=Dialling(self.sockets, self._resolver),
             media=self.media,
-            find_servers=lambda asked, unwanted: self.selecting.choose(self.rules.selection, asked, unwanted),
+            find_servers=self._find_servers,
             turnstile=Turnstile(),
             ledger=ledger,
             store=store,
@@ -416,6 +417,9 @@ class Switchboard:
         self.endpoint.reply(received.transaction, status, self._loop.time(), reason=reason, headers=headers, once=once)
 
     # The calls
+
+    def _find_servers(self, asked: SelectionRequest, unwanted: Mapping[str, str], *, relay_will_do: bool) -> Choice:
+        return self.selecting.choose(self.rules.selection, asked, unwanted, relay_will_do=relay_will_do)
 
     def _attach(self, session: Session, live: LiveCall, leg: LiveLeg) -> None:
         self._legs[session] = (live, leg)

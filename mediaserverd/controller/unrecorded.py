@@ -35,4 +35,5 @@ class Unrecorded:
         elif waiting is None and live.id in self._since:
             seconds = live.now - self._since.pop(live.id)
             metrics.unrecorded_seconds.inc(seconds)
-            log.warning("call_unrecorded_no_longer", call_id=live.id, after_s=round(seconds, 3), ended=live.over)
+            goes_on = not live.over and live.call.recordings.current is not None
+            log.warning("call_unrecorded_no_longer", call_id=live.id, after_s=round(seconds, 3), recorded_again=goes_on)

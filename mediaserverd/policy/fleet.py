@@ -19,13 +19,14 @@ Rank = tuple[int, int, str]
 @dataclass(frozen=True, slots=True)
 class MediaServer:
     """A server as it stands. ``unavailable``: why it may not be used now (not connected, draining, at a limit); empty
-    if it may."""
+    if it may. ``relays_only``: it cannot record, as an rtpengine."""
 
     name: str
     location: str = DEFAULT_LOCATION
     unavailable: str = ""
     cpu_permille: int = 0
     sessions: int = 0
+    relays_only: bool = False
 
     @property
     def rank(self) -> Rank:

@@ -37,6 +37,8 @@ DEFAULT_RULE: Final = "default"
 MAX_TRIED: Final = 8  # media servers for one call: no caller waits for more of them to refuse
 MAX_PASSED: Final = 10  # unfit servers of one entry that a call's explanation names; the others are counted
 MAX_STEPS: Final = 60  # of one explanation that is kept with a call, at 200 bytes each
+MAX_REASONS: Final = 3  # told to who asked for something that no server can do
+RELAYS_ONLY: Final = "it only relays, and cannot record"
 NOBODY: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -136,6 +138,12 @@ class Selection:
     steps: tuple[Step, ...]
     left_out: int = 0
 
+    @property
+    def why_none(self) -> str:
+        """The first reasons, if there is no server; empty if there is one."""
+        passed = (f"{step.server}: {step.reason}" for step in self.steps if step.server)
+        return "" if self.servers else "; ".join(islice(passed, MAX_REASONS))
+
 
 @dataclass(frozen=True, slots=True)
 class SelectionExample:
@@ -156,11 +164,18 @@ class SelectionRules:
     def rule_of(self, location: str) -> Rule:
         return self.rules[self.location_rules.get(location, DEFAULT_RULE)]
 
-    def select(self, request: SelectionRequest, fleet: Fleet, excluded: Mapping[str, str] = NOBODY) -> Selection:
+    def select(
+        self,
+        request: SelectionRequest,
+        fleet: Fleet,
+        excluded: Mapping[str, str] = NOBODY,
+        *,
+        relay_will_do: bool = False,
+    ) -> Selection:
         """The rule of the device's location, walked until there are enough to try. ``excluded``: servers that this call
-        has had enough of, and why."""
+        has had enough of, and why. ``relay_will_do``: even to record, one that cannot is taken."""
         rule = self.rule_of(request.device_location)
-        walk = _Walk(rule.name, request, fleet, excluded, MAX_PASSED)
+        walk = _Walk(rule.name, request, fleet, excluded, MAX_PASSED, relay_will_do=relay_will_do)
         servers: list[str] = []
         steps: list[Step] = []
         left_out = 0
@@ -196,13 +211,21 @@ class _Walk:
     """One walk through a rule. A server is considered once: an earlier entry's verdict stands."""
 
     def __init__(
-        self, rule: str, request: SelectionRequest, fleet: Fleet, excluded: Mapping[str, str], most_passed: int
+        self,
+        rule: str,
+        request: SelectionRequest,
+        fleet: Fleet,
+        excluded: Mapping[str, str],
+        most_passed: int,
+        *,
+        relay_will_do: bool = False,
     ) -> None:
         self._rule = rule
         self._request = request
         self._fleet = fleet
         self._excluded = excluded
         self._most_passed = most_passed
+        self._relay_will_do = relay_will_do
         self._considered: set[str] = set()
 
     def steps(self, entries: Iterable[Entry]) -> Iterator[Step]:
@@ -240,11 +263,12 @@ class _Walk:
         return self._fleet.unfit_elsewhere(excepted), self._fleet.fit_elsewhere(excepted)
 
     def _fit_step(self, entry: str, server: MediaServer) -> Step:
-        why_not = self._excluded.get(server.name, "")
+        cannot = RELAYS_ONLY if server.relays_only and self._request.facts.operation == "record" else ""
+        why_not = self._excluded.get(server.name, "" if self._relay_will_do else cannot)
         if why_not:
             return Step(self._rule, entry, server.name, taken=False, reason=why_not)
         load = f"CPU {server.cpu_permille / 10:g} %, {server.sessions} sessions"
-        return Step(self._rule, entry, server.name, taken=True, reason=load)
+        return Step(self._rule, entry, server.name, taken=True, reason=f"{load}; {cannot}" if cannot else load)
 
 
 def _shown(place: Place) -> str:

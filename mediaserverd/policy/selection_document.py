@@ -167,11 +167,12 @@ def _example(node: Node, rules: Collection[str]) -> SelectionExample:
 
 
 def _server(node: Node) -> MediaServer:
-    node.mapping("name", "location", "unavailable", "cpu", "sessions")
+    node.mapping("name", "location", "unavailable", "cpu", "sessions", "relays-only")
     return MediaServer(
         name=node["name"].required_text(),
         location=node["location"].text(DEFAULT_LOCATION),
         unavailable=node["unavailable"].text(),
         cpu_permille=round(node["cpu"].number(0, 100, 0) * 10),
         sessions=int(node["sessions"].number(0, 1e9, 0)),
+        relays_only=node["relays-only"].flag(default=False),
     )

@@ -67,7 +67,7 @@ from tests.call.script import (
 )
 
 KILLED: Final = MediaLost("m1", "killed")
-FIND: Final = FindMediaServers(Search(1), "record", ("m1",))
+FIND: Final = FindMediaServers(Search(1), "record", ("m1",), relay_will_do=True)
 LOST: Final = WriteLedger(Ended(RECORDING_ID, 1, EndReason.MEDIA_SERVER_LOST, 4000))
 
 
@@ -139,9 +139,17 @@ def test_a_dynamic_call_on_the_direct_path_does_not_notice() -> None:
 
 def test_an_unrecorded_call_through_a_server_moves_on_too() -> None:
     script = talking()
-    assert script.tell(KILLED) == [MediaDelete("m1"), FindMediaServers(Search(1), "call", ("m1",))]
+    asked = FindMediaServers(Search(1), "call", ("m1",), relay_will_do=True)
+    assert script.tell(KILLED) == [MediaDelete("m1"), asked]
     assert kinds(ready(script, "m2")) == ["SendOffer", "SendOffer"]
     assert kinds(both_answer(script)) == ["FailedOver"]
+
+
+def test_a_server_that_cannot_record_is_wanted_only_where_the_phones_are_not_to_talk_directly() -> None:
+    for given, wanted in (({}, False), ({"may_go_direct": False}, True), ({"look_back_ms": 5000}, True)):
+        script = recorded(audio_path="dynamic", **given)
+        [asked] = [each for each in script.tell(KILLED) if isinstance(each, FindMediaServers)]
+        assert (asked.operation, asked.relay_will_do) == ("record", wanted), given
 
 
 def test_two_servers_that_die_one_after_the_other_make_three_segments() -> None:
@@ -167,7 +175,7 @@ def test_a_server_that_dies_while_the_phones_are_on_their_way_to_it_is_followed_
     assert script.tell(MediaLost("m2", "killed too")) == [failed(2, "media-server-lost")]
     commands = script.tell(OfferAnswered(B1, said("bob")))
     assert [each for each in commands if isinstance(each, FindMediaServers)] == [
-        FindMediaServers(Search(2), "record", ("m1", "m2"))
+        FindMediaServers(Search(2), "record", ("m1", "m2"), relay_will_do=True)
     ]
     commands = ready(script, "m3", search=2)
     assert goes_on(3, "m3")[1] in commands
@@ -329,7 +337,7 @@ def test_a_disk_that_is_full_moves_the_recording_and_the_audio_with_it_while_eve
     script = recorded()
     assert script.tell(RecordingBroken(RECORDING_ID, 1, "disk-full"), after=4.0) == [
         WriteLedger(Ended(RECORDING_ID, 1, EndReason.RECORDING_BROKEN, 4000)),
-        FIND,
+        FindMediaServers(Search(1), "record", ("m1",)),
     ]
     assert script.tell(RecordingBroken(RECORDING_ID, 1, "again")) == []
     commands = ready(script, "m2")

@@ -37,7 +37,7 @@ class NgPeer:
         self.calls: list[str] = []
         self.missed: list[dict[str, str]] = []
         self.configured: list[dict[str, Any]] = []
-        self.terms: dict[str, Any] = {"result": "error", "error-reason": "Unrecognized command"}  # as an rtpengine says
+        self.terms: dict[str, Any] = {"result": "ok"}
         self.deleted: list[str] = []
         self.connections: set[ServerConnection] = set()
         self.port = 0
@@ -128,6 +128,7 @@ async def test_a_server_is_active_once_it_has_told_its_load(site: Site) -> None:
         await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
         load = servers.states()[0].load
         assert (load.max_sessions, load.cpu_permille, load.draining) == (10, 7, False)
+        assert not servers.relays_only("m1")
         peer.draining, peer.sessions = True, 2
         await until(lambda: servers.states()[0].state is MediaState.DRAINING)
         peer.sessions = 0
@@ -135,6 +136,17 @@ async def test_a_server_is_active_once_it_has_told_its_load(site: Site) -> None:
         assert (await servers.request("m1", {"command": "nonsense"}))["result"] == "error"
         await servers.stop()
     assert heard.lost == [("m1", "this controller let it go")]
+
+
+async def test_a_server_that_takes_no_terms_is_an_rtpengine_and_used_as_a_relay(site: Site) -> None:
+    peer, heard = NgPeer(site), Heard()
+    peer.terms = {"result": "error", "error-reason": "Unrecognized command"}
+    async with listening(peer, site):
+        servers = _servers(site, peer.port, heard)
+        servers.start()
+        await until(lambda: servers.states()[0].state is MediaState.ACTIVE)
+        assert servers.relays_only("m1")
+        await servers.stop()
 
 
 async def test_a_silent_server_is_lost_within_about_a_second_and_used_again_when_it_is_back(site: Site) -> None:

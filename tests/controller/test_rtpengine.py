@@ -20,17 +20,19 @@ from tests.kit.judge import judge
 from tests.kit.phone import Phone
 from tests.kit.rtpengine import Rtpengine
 
+WHY = "it only relays, and cannot record"
+
 pytestmark = pytest.mark.timeout(60)
 
 
 @asynccontextmanager
-async def controller_with(site: Site, port: int) -> AsyncIterator[ListeningRecorder]:
+async def controller_with(site: Site, port: int, audio_path: str) -> AsyncIterator[ListeningRecorder]:
     """A controller whose only media server listens on ``port``; gives what its ledger is told."""
     recorder = ListeningRecorder(site, 8443, controller="ctl")
     await recorder.server.start()
     relay = {"name": "relay", "url": f"wss://localhost:{port}/", "token_file": site.token_file("ng")}
     bob_alone = {"policies": [{"name": "record-bob", "when": {"station": "bob"}, "then": {"record": True}}]}
-    chosen = {"media_servers": [relay], "initiation": bob_alone, "audio_path": "dynamic"}
+    chosen = {"media_servers": [relay], "initiation": bob_alone, "audio_path": audio_path}
     controller = Controller(controller_settings(site, **chosen))
     await controller.start()
     try:
@@ -51,7 +53,7 @@ async def test_a_call_goes_through_an_rtpengine_with_holds_and_that_it_is_not_re
 ) -> None:
     async with (
         await Rtpengine.start(tmp_path / "relay", site.server_tls, 9443) as relay,
-        controller_with(site, 9443) as recorder,
+        controller_with(site, 9443, "always-in") as recorder,
         await Phone.open(Account("alice", "127.0.0.1", 5060, "secret")) as alice,
         await Phone.open(Account("bob", "127.0.0.1", 5060, "secret")) as bob,
     ):
@@ -68,33 +70,36 @@ async def test_a_call_goes_through_an_rtpengine_with_holds_and_that_it_is_not_re
         assert unheard(made, 3) == []
         await until(lambda: [entry["event"] for entry in recorder.entries] == ["expected", "failed"] * 2)
         reasons = [entry["reason"] for entry in recorder.entries[1::2]]
-        assert reasons == ["this media server cannot record: it named no file to fetch", "no-media-server"]
-        assert "stop recording" in relay.output(), "it may record in a way of its own"
+        assert reasons == ["media server relay: it only relays, and cannot record", "no-media-server"]
+        assert "start recording" not in relay.output(), "it would say ok, and record in a way of its own"
         assert "in 30 seconds" not in relay.output(), "its ports are free at once"
 
 
-async def test_a_direct_call_that_is_to_be_recorded_is_moved_to_an_rtpengine_and_back_without_losing_a_word(
+async def test_no_direct_call_is_moved_to_an_rtpengine_to_be_recorded_and_everybody_hears_why(
     site: Site, tmp_path: Path
 ) -> None:
     async with (
         await Rtpengine.start(tmp_path / "relay", site.server_tls, 9443) as relay,
-        controller_with(site, 9443),
+        controller_with(site, 9443, "dynamic"),
         await Phone.open(Account("alice", "127.0.0.1", 5060, "secret")) as alice,
+        await Phone.open(Account("bob", "127.0.0.1", 5060, "secret")) as bob,
         await Phone.open(Account("carol", "127.0.0.1", 5060, "secret")) as carol,
     ):
-        await alice.register()
-        await carol.register()
-        made = await converse(alice, carol, "103", 6)
-        await asyncio.sleep(1.2)
+        for phone in (alice, bob, carol):
+            await phone.register()
+        of_policy, on_demand = await converse(alice, bob, "102", 6), await converse(alice, carol, "103", 7)
         status = Status(control_token=site.token("control"))
-        [call] = await status.calls()
-        assert call["media_server"] == ""
-        answer = await status.post("controller", f"/control/calls/{call['call_id']}/recording/start", {})
-        assert (answer.status_code, "cannot record" in answer.json()["detail"]) == (502, True), answer.text
-        assert "Creating new call" in relay.output()
-        await asyncio.sleep(3.2)
-        [call] = await status.calls()
-        assert call["media_server"] == ""
+        assert [call["media_server"] for call in await status.calls()] == ["", ""]
+        first, second = [call["call_id"] for call in await status.calls()]
+        [selection, *_] = (await status.get("controller", f"/control/calls/{first}")).json()["selections"]
+        step = selection["steps"][0]
+        assert (step["server"], step["taken"], step["reason"]) == ("relay", False, WHY)
+        answer = await status.post("controller", f"/control/calls/{second}/recording/start", {})
+        assert (answer.status_code, f"(relay: {WHY})" in answer.json()["detail"]) == (409, True), answer.text
+        assert await status.metric("controller", "mediaserverd_calls_unrecorded") == 1
+        assert "Creating new call" not in relay.output()
+        [server] = (await status.get("controller", "/control/media-servers")).json()["media_servers"]
+        assert (server["state"], server["relays_only"], server["refuses_recordings"]) == ("active", True, WHY)
         await status.close()
-        await made.caller.hang_up()
-        assert unheard(made, 4) == []
+        await of_policy.caller.hang_up()
+        await on_demand.caller.hang_up()

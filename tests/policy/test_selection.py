@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,6 +93,19 @@ def test_a_server_that_the_call_has_had_enough_of_is_passed_and_the_next_entry_f
         "default: berlin: pass b2: silent",
         "default: berlin: pass b1: lost",
     ]
+
+
+def test_a_server_that_only_relays_is_passed_for_a_recording_unless_the_call_needs_one_all_the_same() -> None:
+    fleet = Fleet([MediaServer("relay", relays_only=True), MediaServer("busy", cpu_permille=900)])
+    record = replace(request(), facts=replace(request().facts, operation="record"))
+    everywhere = rules("any")
+    assert found(everywhere, request(), fleet) == ("relay", "busy")
+    assert found(everywhere, record, fleet) == ("busy",)
+    fleet.remove("busy")
+    none, carried = everywhere.select(record, fleet), everywhere.select(record, fleet, relay_will_do=True)
+    assert (none.servers, none.why_none) == ((), "relay: it only relays, and cannot record")
+    assert (carried.servers, carried.why_none) == (("relay",), "")
+    assert str(carried.steps[0]).endswith("take relay: CPU 0 %, 0 sessions; it only relays, and cannot record")
 
 
 def test_a_server_that_changes_is_found_where_it_then_stands() -> None:
