@@ -17,13 +17,14 @@ Outside, three roles, each a process that can run on a host of its own. A role n
 ``process`` is what every role needs from the machine it runs on: TLS files, tokens, HTTP listeners, logs, health.
 ``config`` turns YAML into the settings of each part; ``daemon`` starts, supervises, reloads and stops the roles;
 ``diagnosis`` tells the story of a call, with its messages as a ``ladder``; ``top`` shows what runs now;
-``control_client`` asks the running roles; ``__main__``, the files called ``*_commands``, ``recording_files`` and
-``terminal`` are the command line.
+``control_client`` asks the running roles; ``__main__``, the files called ``*_commands``, ``recording_files`` (with
+``recording_sets``, ``_proof`` and ``_excerpts``) and ``terminal`` are the command line.
 
 Who may import what: a line may import lines below it, never above, and names on one line never import each other::
 
     __main__ -> call_commands | keys_commands | media_server_commands | rules_commands | sasf_commands | site_commands
-    recording_files -> daemon | diagnosis | top_screen -> top -> top_samples -> ladder_svg -> ladder
+    recording_files -> recording_excerpts | recording_proof -> recording_sets
+    daemon | diagnosis | top_screen -> top -> top_samples -> ladder_svg -> ladder
     control_client | terminal -> config
     controller | media | recorder
     process | audio

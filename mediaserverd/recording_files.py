@@ -6,12 +6,9 @@ sounds like ``audio``'s.
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 import os
 import secrets
-import socket
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +24,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from mediaserverd.audio.formats import UnknownFormat, encode, find_format, rendered
+from mediaserverd.audio.formats import Format, UnknownFormat, encode, find_format
+from mediaserverd.audio.joined import Joined, Stretch
 from mediaserverd.audio.render import Rendering
+from mediaserverd.audio.sound import Sound
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
-from mediaserverd.protocol.sasf.excerpt import derived_header, excerpt, write_contents
+from mediaserverd.protocol.sasf.excerpt import excerpt
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.keys import PrivateKey, PublicKey
 from mediaserverd.protocol.sasf.reader import SasfReader
@@ -38,9 +37,11 @@ from mediaserverd.protocol.sasf.recovery import seal_recovered
 from mediaserverd.protocol.sasf.scan import Progress as Told
 from mediaserverd.protocol.sasf.scan import unheard
 from mediaserverd.protocol.sasf.verify import signer_id, verify
-from mediaserverd.protocol.sasf.writer import SasfWriter
 from mediaserverd.recorder.keyfiles import read_file, read_private, read_public, read_signer
 from mediaserverd.recorder.sealed import SealedKey, WrongPassword, unseal
+from mediaserverd.recording_excerpts import new_header, write_archive, write_excerpt
+from mediaserverd.recording_proof import gap_in_words, prove_recording
+from mediaserverd.recording_sets import UNITS_PER_MS, Extract, Recording, Segment, bundles, extracts, opened
 from mediaserverd.terminal import err, fail, out, print_quality, told
 
 MAX_S: Final = 365 * 24 * 3600.0
@@ -52,9 +53,17 @@ _BY_ENDING: Final = {
 Seconds: TypeAlias = tuple[float, float | None]  # from and to; None: the end
 
 
-def show(file: Path, keys: list[PrivateKey]) -> None:
-    with _opened(file, keys) as reader:
-        contents = reader.contents() if reader.readable else None
+def show(files: list[Path], keys: list[PrivateKey]) -> None:
+    recording = _one(files, keys, unheard)
+    if not recording.is_one_file:
+        out.print(
+            f"{recording.name}: {len(recording.segments)} segments", markup=False, highlight=False, soft_wrap=True
+        )
+        for gap in recording.gaps:
+            out.print(f"  {gap_in_words(gap)}", markup=False, highlight=False)
+    for segment in recording.segments:
+        reader = segment.reader
+        contents = _read(segment) if reader.readable else None
         table = Table(show_header=False, box=None)
         for name, value in [*_facts(reader), *(_recorded(contents) if contents else ())]:
             table.add_row(name, Text(value))
@@ -63,21 +72,30 @@ def show(file: Path, keys: list[PrivateKey]) -> None:
             print_quality(Rendering(contents).quality.as_json())
 
 
-def prove(file: Path, keys: list[PrivateKey], trusted: Collection[bytes] | None) -> bool:
-    """One that cannot be read has told so, and keeps nobody from looking at the others."""
-    try:
-        with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
-            verdict = verify(reader, trusted)
-    except typer.Exit:
-        return False
-    print(f"{file}: {verdict.sentence}")
-    for finding in verdict.findings[1:]:
-        print(f"{file}:   {finding}")
-    return verdict.ok
+def prove(files: list[Path], keys: list[PrivateKey], trusted: Collection[bytes] | None) -> bool:
+    """What cannot be read is told, and keeps nobody from looking at the others."""
+    faults: list[str] = []
+    found = bundles(files, faults.append)
+    proven = True
+    for bundle in found:
+        try:
+            with _bar(bundle.name) as progress:
+                recording = opened(bundle, keys, progress)
+                proof = prove_recording(recording, trusted)
+        except SasfError as fault:
+            faults.append(f"{bundle.name}: {fault}")
+            continue
+        proven = proven and proof.ok
+        print(f"{recording.name}: {proof.sentence}")
+        for finding in proof.findings:
+            print(f"{recording.name}:   {finding}")
+    for told_fault in faults:
+        err.print(told_fault, markup=False, highlight=False, soft_wrap=True)
+    return proven and not faults
 
 
 def cut(
-    file: Path,
+    files: list[Path],
     output: Path,
     span: Seconds,
     keys: list[PrivateKey],
@@ -86,11 +104,17 @@ def cut(
     *,
     force: bool,
 ) -> None:
-    with _bar(file.name) as progress, _opened(file, keys, progress) as reader:
-        contents = _part(_contents(reader), span)
+    with _bar(output.name) as progress:
+        recording = _one(files, keys, progress)
+        wanted = _wanted(recording, span)
         with _written(output, force) as target:
-            _write_part(reader, contents, target, signer, recipients, span[0])
-    out.print(f"{output}: {contents.duration / UNITS_PER_SECOND:.1f} s", markup=False)
+            if len(wanted) == 1:
+                write_excerpt(wanted[0], target, new_header(wanted[0]), signer, recipients)
+            else:
+                write_archive(recording, wanted, target, signer, recipients)
+    seconds = sum(each.silence_before + each.end - each.start for each in wanted) / UNITS_PER_SECOND
+    of = f", an archive of {len(wanted)} segments" if len(wanted) > 1 else ""
+    out.print(f"{output}: {seconds:.1f} s{of}", markup=False)
 
 
 def recover(file: Path, signer: Ed25519PrivateKey) -> None:
@@ -110,32 +134,58 @@ def recover(file: Path, signer: Ed25519PrivateKey) -> None:
     print(f"{file}: recovered, {seal.duration_ms / 1000:.1f} s up to its last chunk{torn}")
 
 
-def export(file: Path, output: Path, form: str, span: Seconds, keys: list[PrivateKey], *, force: bool) -> None:
+def export(files: list[Path], output: Path, form: str, span: Seconds, keys: list[PrivateKey], *, force: bool) -> None:
     try:
         chosen = find_format(form or _BY_ENDING.get(output.suffix.lower(), output.suffix))
     except UnknownFormat as fault:
         fail(str(fault))
-    with _opened(file, keys) as reader:
-        contents = _part(_contents(reader), span)
-        sound = rendered(contents, chosen)
-        with _bar(output.name) as progress, _written(output, force) as target:
-            encode(sound, chosen, target, progress)
+    recording = _one(files, keys, unheard)
+    sound = _sound(_wanted(recording, span), chosen)
+    with _bar(output.name) as progress, _written(output, force) as target:
+        encode(sound, chosen, target, progress)
     out.print(f"{output}: {sound.frames / sound.sample_rate:.1f} s at {sound.sample_rate} Hz", markup=False)
 
 
-@contextmanager
-def _opened(file: Path, keys: list[PrivateKey], progress: Told = unheard) -> Iterator[SasfReader]:
-    """Mapped, not read: what is not needed stays on the disk. Tells in a sentence what cannot be read."""
+def _one(files: list[Path], keys: list[PrivateKey], progress: Told) -> Recording:
+    """Tells in a sentence what cannot be read."""
+    found = bundles(files, fail)
+    if len(found) > 1:
+        fail("these are several recordings; give one, or all segments of one:", *(each.name for each in found))
     try:
-        with file.open("rb") as opened:
-            if not os.fstat(opened.fileno()).st_size:
-                fail(f"{file}: empty, not a SASF file")
-            data = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
-        yield SasfReader(data, keys, progress=progress)
+        return opened(found[0], keys, progress)
     except SasfError as fault:
-        fail(f"{file}: {fault}")
-    except OSError as fault:
-        fail(f"{file}: {fault.strerror}")
+        fail(f"{found[0].name}: {fault}")
+
+
+def _wanted(recording: Recording, span: Seconds) -> list[Extract]:
+    start_s, end_s = span
+    start = int(min(start_s, MAX_S) * UNITS_PER_SECOND)
+    end = None if end_s is None else int(min(end_s, MAX_S) * UNITS_PER_SECOND)
+    found, duration = extracts(recording, _contents, start, end)
+    if not found:
+        fail(f"there is nothing between these times: the recording has {duration / UNITS_PER_SECOND:.1f} s")
+    return found
+
+
+def _sound(wanted: Sequence[Extract], form: Format) -> Sound:
+    """At the rate that the format takes and that loses least."""
+    parts = [each.contents if not each.start else excerpt(each.contents, each.start, each.end) for each in wanted]
+    best = [Rendering(part) for part in parts]
+    rate = form.sample_rate_for(max(each.sample_rate for each in best))
+    sounds = [
+        each if each.sample_rate == rate else Rendering(part, sample_rate=rate)
+        for part, each in zip(parts, best, strict=True)
+    ]
+    return Joined(
+        [
+            Stretch(
+                sound,
+                each.silence_before * rate // UNITS_PER_SECOND,
+                min(sound.frames, sound.frames_until((each.end - each.start) // UNITS_PER_MS)),
+            )
+            for each, sound in zip(wanted, sounds, strict=True)
+        ]
+    )
 
 
 def private_keys(files: list[Path], password_file: Path | None) -> list[PrivateKey]:
@@ -190,47 +240,23 @@ def signing_key(file: Path | None) -> Ed25519PrivateKey:
     return key
 
 
-def _contents(reader: SasfReader) -> Contents:
+def _contents(segment: Segment) -> Contents:
     """Whatever can be read; told where it is not what was written."""
-    contents = reader.contents()
-    verdict = verify(reader)
+    contents = _read(segment)
+    verdict = verify(segment.reader)
     if not verdict.ok:
-        err.print(verdict.sentence, markup=False, highlight=False, soft_wrap=True)
+        err.print(f"{segment.name}: {verdict.sentence}", markup=False, highlight=False, soft_wrap=True)
     for span in contents.unreadable:
         where = f"{span.start / UNITS_PER_SECOND:.1f} to {span.end / UNITS_PER_SECOND:.1f} s"
-        err.print(f"cannot be read: {where} ({span.why})", markup=False)
+        err.print(f"{segment.name}: cannot be read: {where} ({span.why})", markup=False)
     return contents
 
 
-def _part(contents: Contents, span: Seconds) -> Contents:
-    start_s, end_s = span
-    if not start_s and end_s is None:
-        return contents
-    end = contents.duration if end_s is None else int(min(end_s, MAX_S) * UNITS_PER_SECOND)
-    start = int(min(start_s, MAX_S) * UNITS_PER_SECOND)
-    if not start < min(end, contents.duration):
-        fail(f"there is nothing between these times: the recording has {contents.duration / UNITS_PER_SECOND:.1f} s")
-    return excerpt(contents, start, end)
-
-
-def _write_part(
-    reader: SasfReader,
-    contents: Contents,
-    target: BinaryIO,
-    signer: Ed25519PrivateKey,
-    recipients: list[PublicKey],
-    start_s: float,
-) -> None:
-    header = derived_header(
-        reader.header,
-        hashlib.sha256(reader.view).hexdigest(),
-        file_id=secrets.token_bytes(16),
-        writer=socket.gethostname(),
-        content=reader.header.content,
-        later=int(start_s * UNITS_PER_SECOND),
-    )
-    key = secrets.token_bytes(32) if header.encrypted else None
-    write_contents(contents, SasfWriter(target, header, signer, key, recipients if key else ()))
+def _read(segment: Segment) -> Contents:
+    try:
+        return segment.reader.contents()
+    except SasfError as fault:
+        fail(f"{segment.name}: {fault}")
 
 
 @contextmanager

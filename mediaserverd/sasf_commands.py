@@ -16,6 +16,10 @@ EXIT_NOT_PROVEN: Final = 1
 app = typer.Typer(help="Recording files: what is in them, what they prove, parts of them, audio.", no_args_is_help=True)
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A recording, .sasf.")]
+FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="A recording: one .sasf, all segments of it, or a .sasf.tar of them."),
+]
 OutputArgument = Annotated[Path, typer.Argument(metavar="OUTPUT")]
 KeyOption = Annotated[
     list[Path] | None,
@@ -30,16 +34,16 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Write over a file th
 
 
 @app.command()
-def info(file: FileArgument, key: KeyOption = None, password_file: PasswordOption = None) -> None:
+def info(files: FilesArgument, key: KeyOption = None, password_file: PasswordOption = None) -> None:
     """Show what a file says of itself; with a key, also what was recorded and how well."""
     from mediaserverd import recording_files
 
-    recording_files.show(file, recording_files.private_keys(key or [], password_file))
+    recording_files.show(files, recording_files.private_keys(key or [], password_file))
 
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .sasf.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Recordings, .sasf or .sasf.tar.")],
     key: KeyOption = None,
     password_file: PasswordOption = None,
     signer: Annotated[
@@ -47,19 +51,20 @@ def verify(
         typer.Option("--signer", help="Public key (PEM) of a media server that is trusted. Repeatable."),
     ] = None,
 ) -> None:
-    """Say in one line for each file what it proves, and where it was changed. Exit status 1 if one does not hold."""
+    """Say in one line for each recording what it proves, and where it was changed. Exit status 1 if one does not hold.
+
+    Several segments of one recording are one."""
     from mediaserverd import recording_files
 
     keys = recording_files.private_keys(key or [], password_file)
     trusted = recording_files.signers(signer) if signer else None
-    proven = [recording_files.prove(file, keys, trusted) for file in files]
-    if not all(proven):
+    if not recording_files.prove(files, keys, trusted):
         raise typer.Exit(EXIT_NOT_PROVEN)
 
 
 @app.command()
 def cut(
-    file: FileArgument,
+    files: FilesArgument,
     output: OutputArgument,
     start_s: FromOption = 0,
     end_s: ToOption = None,
@@ -74,13 +79,15 @@ def cut(
     ] = None,
     force: ForceOption = False,
 ) -> None:
-    """Make a recording of a part of one. It names the file that it was cut out of, and is signed anew."""
+    """Make a recording of a part of one. It names the file that it was cut out of, and is signed anew.
+
+    A part that reaches over several segments becomes an archive of them."""
     from mediaserverd import recording_files
 
     keys = recording_files.private_keys(key or [], password_file)
     recipients = recording_files.recipients(recipient or [], keys)
     signer = recording_files.signing_key(signing_key)
-    recording_files.cut(file, output, (start_s, end_s), keys, recipients, signer, force=force)
+    recording_files.cut(files, output, (start_s, end_s), keys, recipients, signer, force=force)
 
 
 @app.command()
@@ -96,7 +103,7 @@ def recover(
 
 @app.command()
 def export(
-    file: FileArgument,
+    files: FilesArgument,
     output: OutputArgument,
     form: Annotated[
         str, typer.Option("--format", help="The name of an audio format; what the ending of OUTPUT says, if not given.")
@@ -107,8 +114,10 @@ def export(
     password_file: PasswordOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Render a recording, or a part of it, to an audio file: left the calling party, right the called one."""
+    """Render a recording, or a part of it, to an audio file: left the calling party, right the called one.
+
+    Between segments, what was not recorded is silent."""
     from mediaserverd import recording_files
 
     keys = recording_files.private_keys(key or [], password_file)
-    recording_files.export(file, output, form, (start_s, end_s), keys, force=force)
+    recording_files.export(files, output, form, (start_s, end_s), keys, force=force)

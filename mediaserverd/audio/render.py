@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from mediaserverd.audio.activity import Activity
 from mediaserverd.audio.codec import Samples
+from mediaserverd.audio.cuts import Cuts
 from mediaserverd.audio.pauses import Splice, beep, pauses, splices
 from mediaserverd.audio.quality import Quality, skew_ms
 from mediaserverd.audio.side import Packetized, Side, side
@@ -65,6 +66,11 @@ class Rendering:
             for start, end in spans
             if not any(begin <= start and end <= finish for begin, finish in cut)
         ]
+
+    @property
+    def cuts(self) -> Cuts:
+        """What is left out of what is heard."""
+        return [(_ms(pause.start), _ms(pause.end)) for pause in self._pauses if pause.mode == "omit"]
 
     @property
     def look_back_ms(self) -> int:

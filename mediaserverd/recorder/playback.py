@@ -11,12 +11,15 @@ import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mediaserverd.audio.cuts import Cuts
 from mediaserverd.audio.workshop import Workshop
+from mediaserverd.protocol.sasf import archive
+from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.protocol.sasf.keys import Keybox
+from mediaserverd.protocol.sasf.manifest import Manifest
 from mediaserverd.protocol.sasf.opening import MAX_OPENING_BYTES, parse_opening
 from mediaserverd.recorder import rendering
 from mediaserverd.recorder.catalogue.custody import Custody
@@ -77,6 +80,38 @@ class Representation:
     digest: Callable[[], Awaitable[str]] | None = None
 
 
+class Chain:
+    """Blocks of bytes one behind the other, of which those that lie elsewhere are read when they are wanted."""
+
+    def __init__(self, blocks: Sequence[bytes | Representation]) -> None:
+        self._blocks = blocks
+        self.size = sum(map(_size, blocks))
+
+    async def pieces(self, first: int, end: int) -> AsyncIterator[bytes]:
+        return self._pieces(first, end)
+
+    async def _pieces(self, first: int, end: int) -> AsyncIterator[bytes]:
+        at = 0
+        for block in self._blocks:
+            start, stop = max(0, first - at), min(_size(block), end - at)
+            if start < stop and isinstance(block, bytes):
+                yield block[start:stop]
+            elif start < stop and isinstance(block, Representation):
+                async for piece in await block.pieces(start, stop):
+                    yield piece
+            at += _size(block)
+
+    async def digest(self) -> str:
+        sha256 = hashlib.sha256()
+        async for piece in self._pieces(0, self.size):
+            sha256.update(piece)
+        return sha256.hexdigest()
+
+
+def _size(block: bytes | Representation) -> int:
+    return len(block) if isinstance(block, bytes) else block.size or 0
+
+
 class _Kept:
     """Files that were rendered whole, by etag; those that were asked for last."""
 
@@ -113,10 +148,11 @@ class Playback:
     """Raises Locked, KeyFault, SasfError and WavFault (it cannot be read), FileNotFoundError; and what store and
     workshop do."""
 
-    def __init__(self, store: Store, vault: Vault, workshop: Workshop, version: str) -> None:
+    def __init__(self, store: Store, vault: Vault, workshop: Workshop, name: str, version: str) -> None:
         self._store = store
         self._vault = vault
         self._workshop = workshop
+        self._name = name
         self._version = version  # another one may render other bytes
         self._kept = _Kept()
 
@@ -139,6 +175,28 @@ class Playback:
 
         sha256 = "" if stored.compressed else stored.source_sha256
         return Representation(f'"{stored.sha256}-keys"', stored.size, sha256, pieces)
+
+    async def archived(self, manifest: Manifest, files: Sequence[Stored], *, keys: bool) -> Representation:
+        """All segments in one file. ``manifest``: without what only the files say."""
+        parts = [await self.with_keys(each) if keys else self.as_stored(each) for each in files]
+        ids = [await self._file_id(each) for each in files]
+        segments = tuple(replace(one, file_id=each) for one, each in zip(manifest.segments, ids, strict=True))
+        told = replace(manifest, segments=segments, writer=self._name)
+        opening = archive.beginning(told, await asyncio.to_thread(self._vault.signer))
+        blocks: list[bytes | Representation] = [opening]
+        for segment, part, each in zip(segments, parts, files, strict=True):
+            blocks += [archive.member_header(segment.file, each.size), part, archive.padding(each.size)]
+        chain = Chain((*blocks, archive.END))
+        identity = hashlib.sha256(opening + "".join(each.etag for each in parts).encode()).hexdigest()
+        return Representation(f'"{identity}"', chain.size, "", chain.pieces, chain.digest)
+
+    async def _file_id(self, stored: Stored) -> str:
+        """Empty for what cannot be read, which is kept as evidence."""
+        try:
+            beginning = b"".join([piece async for piece in await self._read(stored, 0, MAX_OPENING_BYTES)])
+            return parse_opening(beginning).header.file_id.hex()
+        except SasfError:
+            return ""
 
     async def rendered_wav(self, heard: Sequence[Heard], encoder: str) -> Representation:
         parts = await self._parts(heard)

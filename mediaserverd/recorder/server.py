@@ -176,7 +176,7 @@ class _Running:
             self.housekeeping.changed,
         )
         self.renderers = Workshop(settings.workers, waiting_limit=RENDERINGS_WAITING)
-        self.playback = Playback(store, vault, self.renderers, version("mediaserverd"))
+        self.playback = Playback(store, vault, self.renderers, settings.name, version("mediaserverd"))
         self.access = Access(database, ledger_token)
         recordings = RecordingRoutes(
             database, self.access, media_servers, lambda: self.census.missing_after_s, self._deleted

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mediaserverd.audio.cuts import Cuts, heard_ms
+from mediaserverd.protocol.sasf.manifest import Gap
 from mediaserverd.recorder.states import SegmentState
 
 
@@ -57,19 +58,6 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """``after``: the segment before it; 0: the beginning. ``start_ms``: in the joined audio; what lies before its
-    beginning or behind its end is not in it. ``accuracy_ms``: how far off ``duration_ms`` may be, for want of one
-    clock; None: nobody knows."""
-
-    after: int
-    start_ms: int
-    duration_ms: int
-    reason: str
-    accuracy_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Piece:
     """What the joined audio has of a segment: silence first, then the segment; less than none where its first moment,
     in which nobody is heard, lies in the segment before it. ``until_ms``: only so much of it, in the segment's own
@@ -82,6 +70,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
+    """``gaps``: what lies before its beginning or behind its end is not in the joined audio."""
+
     pieces: tuple[Piece, ...] = ()
     gaps: tuple[Gap, ...] = ()
     duration_ms: int = 0  # of the joined audio

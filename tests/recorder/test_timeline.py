@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mediaserverd.protocol.sasf.manifest import Gap
 from mediaserverd.recorder.proof import proof
 from mediaserverd.recorder.states import SegmentState
-from mediaserverd.recorder.timeline import Gap, Part, Piece, Timeline, timeline
+from mediaserverd.recorder.timeline import Part, Piece, Timeline, timeline
 
 
 def part(number: int, at_ms: int, duration_ms: int, **more: Any) -> Part:

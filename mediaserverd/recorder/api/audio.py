@@ -19,7 +19,17 @@ from mediaserverd.audio.workshop import WorkerDied, WorkFailed, WorkshopFull
 from mediaserverd.protocol.sasf.faults import SasfError
 from mediaserverd.recorder.api.access import Access
 from mediaserverd.recorder.api.digests import wants_sha256
-from mediaserverd.recorder.api.formats import NAMES, OF_SASF, OF_WAV, RENDERED, SASF, Form, wanted_form
+from mediaserverd.recorder.api.formats import (
+    NAMES,
+    OF_PARTS,
+    OF_SASF,
+    OF_WAV,
+    RENDERED,
+    SASF,
+    SASF_PARTS,
+    Form,
+    wanted_form,
+)
 from mediaserverd.recorder.api.listening import Audio, find_audio
 from mediaserverd.recorder.api.problems import RETRY_S, Problem
 from mediaserverd.recorder.api.ranges import Span, Unsatisfiable, is_from_the_start, is_unchanged, requested_span
@@ -33,13 +43,13 @@ from mediaserverd.recorder.tokens import Scope, Token
 
 log = structlog.get_logger()
 
-_CONTENT: Final[dict[str, Any]] = {form.media_type: {} for form in OF_SASF}
+_CONTENT: Final[dict[str, Any]] = {form.media_type: {} for form in (*OF_SASF, SASF_PARTS)}
 _ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"content": _CONTENT, "description": "The whole file."},
     206: {"content": _CONTENT, "description": "The part that was asked for."},
     304: {"description": "As the client has it."},
     406: {"description": "Not to be had in that form."},
-    409: {"description": "Not stored yet, not to be had in one file, or encrypted for keys that are not here."},
+    409: {"description": "Not stored yet, or encrypted for keys that are not here."},
     410: {"description": "Deleted, or its keys were destroyed."},
     416: {"description": "The range lies outside of the file."},
 }
@@ -50,7 +60,7 @@ FormatQuery = Query(
     json_schema_extra={"enum": list(NAMES)},
     description="Else what the Accept field wants, else `wav`.",
 )
-KeysQuery = Query(False, description="With `format=sasf`: the wrapped keys in the file; needs `recordings:export`.")
+KeysQuery = Query(False, description="With `format=sasf`: the wrapped keys in each file; needs `recordings:export`.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +101,9 @@ class AudioRoutes:
             keys: bool = KeysQuery,
             token: Token = self._listen,
         ) -> Response:
-            """The audio of a recording; of several segments one behind the other, with silence in the gaps."""
+            """The audio of a recording; of several segments one behind the other, with silence in the gaps.
+
+            `sasf` of several segments is a tar archive of their files, and of what joins them."""
             return await self._answer(_Wish(request, token, wanted, keys), recording_id, None)
 
         @router.get("/recordings/{recording_id}/segments/{number}/audio", responses=_ANSWERS, response_class=Response)
@@ -133,7 +145,7 @@ class AudioRoutes:
 
     async def _content(self, audio: Audio, form: Form, wish: _Wish) -> Representation:
         """Of the form that is wanted; why it cannot be had is a Problem."""
-        if form is SASF and wish.keys:
+        if wish.keys and form in (SASF, SASF_PARTS):
             _check_export(wish.token)
         elif form.encoder and audio.keys_are_gone:
             raise _destroyed(audio)
@@ -144,6 +156,9 @@ class AudioRoutes:
             return content
 
     async def _representation(self, audio: Audio, form: Form, wish: _Wish) -> Representation:
+        if form is SASF_PARTS:
+            files = [each.stored for each in audio.heard]
+            return await self._playback.archived(audio.manifest, files, keys=wish.keys)
         if not form.encoder:
             (one,) = audio.heard
             return await self._playback.with_keys(one.stored) if wish.keys else self._playback.as_stored(one.stored)
@@ -197,10 +212,8 @@ def _explained(audio: Audio) -> Iterator[None]:
 
 
 def _form(audio: Audio, wish: _Wish) -> Form:
-    offered = RENDERED if not audio.is_one_file else OF_WAV if audio.is_wav else OF_SASF
-    if wish.format == SASF.name and not audio.is_one_file:
-        told = "each of its segments is a file of its own, as it was signed; ask for one of them"
-        raise Problem(409, told, segments=audio.segment_urls)
+    of_one, of_several = (OF_WAV, RENDERED) if audio.is_wav else (OF_SASF, OF_PARTS)
+    offered = of_one if audio.is_one_file else of_several
     form = wanted_form(offered, wish.format, wish.request.headers.get("Accept"))
     if form is None:
         names = ", ".join(each.name for each in offered)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mediaserverd.audio.formats import FORMATS
+from mediaserverd.protocol.sasf import archive
 
 _SHORT: Final = {"wav-pcm": "wav", "ogg-opus": "ogg", "webm-opus": "webm"}  # what the API calls them
 _ALIASES: Final = {"audio/x-wav": "audio/wav", "audio/wave": "audio/wav", "audio/vnd.wave": "audio/wav"}
@@ -26,11 +27,13 @@ class Form:
 
 
 SASF: Final = Form("sasf", ".sasf", "application/vnd.mediaserverd.sasf")
+SASF_PARTS: Final = Form("sasf", archive.SUFFIX, "application/x-tar")  # several segments
 STORED_WAV: Final = Form("wav", ".wav", "audio/wav")
 RENDERED: Final = tuple(
     Form(_SHORT.get(name, name), each.suffix, each.media_type, name, each.has_ranges) for name, each in FORMATS.items()
 )
 OF_SASF: Final = (*RENDERED, SASF)  # in the order of what is given when several are wanted alike
+OF_PARTS: Final = (*RENDERED, SASF_PARTS)
 OF_WAV: Final = (STORED_WAV, *(form for form in RENDERED if form.name != STORED_WAV.name))
 NAMES: Final = tuple(form.name for form in OF_SASF)
 

@@ -12,13 +12,16 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from mediaserverd.protocol.sasf import manifest
+from mediaserverd.protocol.sasf.manifest import Manifest
 from mediaserverd.recorder.api.problems import Problem
 from mediaserverd.recorder.api.recordings import absent
 from mediaserverd.recorder.catalogue import recordings as catalogue
 from mediaserverd.recorder.catalogue.custody import custody_of
-from mediaserverd.recorder.catalogue.segments import cuts_of, timeline_of
+from mediaserverd.recorder.catalogue.segments import cuts_of, file_name, timeline_of
 from mediaserverd.recorder.playback import Heard, Stored
 from mediaserverd.recorder.states import RecordingState, SegmentState
+from mediaserverd.recorder.timeline import Timeline
 
 Row = Mapping[str, Any]
 
@@ -32,7 +35,7 @@ class Audio:
     heard: tuple[Heard, ...]
     keys_destroyed_at: datetime | None
     name: str
-    segment_urls: tuple[str, ...]
+    manifest: Manifest  # of all segments that are heard, but for what only their files say
 
     @property
     def is_wav(self) -> bool:
@@ -58,7 +61,8 @@ def find_audio(connection: Connection, recording_id: str, number: int | None) ->
     segments = catalogue.segments_of(connection, recording_id)
     wanted = _stored(segments, recording_id) if number is None else _one(segments, number)
     alone = len(wanted) == 1
-    pieces = {piece.number: piece for piece in timeline_of(segments).pieces}
+    joined = timeline_of(segments)
+    pieces = {piece.number: piece for piece in joined.pieces}
     heard = []
     for segment in wanted:
         stored = _object(connection, segment)
@@ -70,7 +74,7 @@ def find_audio(connection: Connection, recording_id: str, number: int | None) ->
         heard=tuple(heard),
         keys_destroyed_at=next((one["keys_destroyed_at"] for one in wanted if one["keys_destroyed_at"]), None),
         name=_name(recording, wanted),
-        segment_urls=_urls(recording_id, segments),
+        manifest=_manifest(recording, segments, joined),
     )
 
 
@@ -108,6 +112,27 @@ def _check(segment: Row, urls: Sequence[str]) -> None:
 
 def _urls(recording_id: str, segments: Sequence[Row]) -> tuple[str, ...]:
     return tuple(f"/api/v1/recordings/{recording_id}/segments/{segment['number']}/audio" for segment in segments)
+
+
+def _manifest(recording: Row, segments: Sequence[Row], joined: Timeline) -> Manifest:
+    gone = (SegmentState.STORED, SegmentState.DISCARDED)
+    files = {segment["number"]: file_name(recording["id"], segment["number"]) for segment in segments}
+    return Manifest(
+        recording_id=recording["id"],
+        call_id=recording["call_id"],
+        started_at=recording["started_at"].astimezone(UTC).isoformat(timespec="milliseconds"),
+        duration_ms=joined.duration_ms,
+        segments=tuple(
+            manifest.Segment(piece.number, files[piece.number], "", piece.silence_before_ms, piece.until_ms)
+            for piece in joined.pieces
+        ),
+        gaps=joined.gaps,
+        missing=tuple(
+            manifest.Missing(segment["number"], segment["reason"])
+            for segment in segments
+            if segment["state"] not in gone
+        ),
+    )
 
 
 def _object(connection: Connection, segment: Row) -> Stored:
