@@ -32,6 +32,10 @@ def print_call(config: Config, call_id: str, out: Console, picture: Path | None 
     recordings = recordings_of(config, call_id)
     if story is not None:
         _print_story(story, out)
+    elif recordings:
+        out.print(
+            "The controller has no story of it: of calls that ended before its last start, its log has one line each."
+        )
     if kept is not None:
         _print_ladder(Ladder.of(kept), out, picture)
     for recording in recordings:

@@ -42,7 +42,7 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing was said for so long, or what was said is not kept."""
+    """Nothing was said for so long, or what was said is not kept; or a remark."""
 
     text: str
 
@@ -76,6 +76,9 @@ def _rows(document: Mapping[str, Any]) -> Iterator[Row]:
         elif (silence_s := (at - before).total_seconds()) >= WAIT_S:
             yield Pause(f"{silence_s:.1f} s later")
         before = at
+        if line["from"] == line["to"]:
+            yield Pause(line["text"])
+            continue
         source, target = numbers[line["from"]], numbers[line["to"]]
         to_media = any(lane.startswith("media ") for lane in (line["from"], line["to"]))
         yield Rung((at - begin).total_seconds(), source, target, _text(line, to_media), _tone(line, to_media))

@@ -1,8 +1,8 @@
 """What must be known of a call that is up to go on with it in another process. Plain frozen values; how they are
 written down is the controller's business.
 
-A renegotiation on its way, INFOs, and wishes that wait for the media server are not part of it: who asked will hear
-nothing, and asks again. A move of the audio is, as far as the phones may know of it.
+A renegotiation on its way, INFOs, wishes that wait for the media server, and codes that are half keyed are not part of
+it: who asked will hear nothing, and asks again. A move of the audio is, as far as the phones may know of it.
 """
 
 from __future__ import annotations

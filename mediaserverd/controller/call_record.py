@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -17,6 +17,7 @@ from pydantic.dataclasses import dataclass
 from mediaserverd.call.events import LegId
 from mediaserverd.call.snapshot import CallSnapshot
 from mediaserverd.controller.call_store import StoredCall
+from mediaserverd.controller.trace import TraceRecord
 from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.snapshot import SessionSnapshot
 
@@ -45,10 +46,18 @@ class LegRecord:
     line: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What people are shown of a call beside its story, cut short: nothing of how it goes on depends on that."""
+
+    trace: TraceRecord | None = None
+    selections: tuple[dict[str, Any], ...] = ()
+
+
 @dataclass(frozen=True, slots=True, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
 class CallRecord:
     """``servers`` were asked for something, ``holding`` may have something of the call, ``selection`` is what servers
-    are looked for with. Records of the same state are equal, whenever they were made."""
+    are looked for with. Records of the same state are equal, whenever they were made and whatever is ``told``."""
 
     call: CallSnapshot
     legs: tuple[LegRecord, LegRecord]
@@ -58,6 +67,7 @@ class CallRecord:
     reasons: tuple[str, ...]
     invited_at: datetime
     made_at: Moment = field(compare=False)
+    told: Told = field(default=Told(), compare=False)
 
     @property
     def id(self) -> str:

@@ -14,6 +14,7 @@ from mediaserverd.controller.ledger import Ledger
 from mediaserverd.controller.live_leg import LiveLeg
 from mediaserverd.controller.media_servers import MediaServers
 from mediaserverd.controller.selecting import Choice
+from mediaserverd.controller.trace import Traces
 from mediaserverd.controller.turnstile import Turnstile
 from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.protocol.sip.endpoint import Endpoint, Session
@@ -42,6 +43,7 @@ class Doors:
     turnstile: Turnstile
     ledger: Ledger
     store: CallStore
+    traces: Traces
     now: Callable[[], float]
     attach: Callable[[Session, LiveCall, LiveLeg], None]
     spawn: Callable[[LiveCall, Coroutine[Any, Any, None]], None]

@@ -6,6 +6,7 @@ Not responsible for the way back from a record to a running call (``live_call``)
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ import structlog
 from mediaserverd.call.events import CALLER
 from mediaserverd.call.phase import Phase
 from mediaserverd.controller import metrics
-from mediaserverd.controller.call_record import CallRecord, LegRecord, Moment, written
+from mediaserverd.controller.call_record import CallRecord, LegRecord, Moment, Told, written
 from mediaserverd.controller.call_store import CallStore
+from mediaserverd.controller.selecting import KEPT_CHOICES, shortened
+from mediaserverd.controller.trace import Traces
 from mediaserverd.protocol.sip.message import Response
 
 if TYPE_CHECKING:
@@ -29,8 +32,9 @@ log = structlog.get_logger()
 class Keeping:
     """Of one call."""
 
-    def __init__(self, store: CallStore) -> None:
+    def __init__(self, store: CallStore, traces: Traces) -> None:
         self._store = store
+        self._traces = traces
         self.record: CallRecord | None = None  # the newest that was given to the store
 
     def note(self, live: LiveCall, promised: Response | None = None) -> bool:
@@ -46,8 +50,13 @@ class Keeping:
             return False
         if record is not None and record != self.record:
             self.record = record
-            self._store.keep(live.id, partial(written, record))
+            self._store.keep(live.id, partial(self._written, live, record))
         return record is not None
+
+    def _written(self, live: LiveCall, record: CallRecord) -> bytes:
+        """With what is told of the call at the moment of writing."""
+        selections = tuple(shortened(each) for each in live.selections[-KEPT_CHOICES:])
+        return written(replace(record, told=Told(self._traces.record(live.id), selections)))
 
     def let_go(self) -> None:
         """What is written stays as it is."""

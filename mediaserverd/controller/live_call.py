@@ -36,7 +36,7 @@ from mediaserverd.controller.leg_speech import hang_up, is_away, say, say_when_b
 from mediaserverd.controller.live_leg import LiveLeg, Said
 from mediaserverd.controller.media_link import MediaFault
 from mediaserverd.controller.ng_commands import Wish, fault_of, ng_command, ng_outcome
-from mediaserverd.controller.selecting import MAX_CHOICES, Choice, for_operation
+from mediaserverd.controller.selecting import MAX_CHOICES, Choice, described, for_operation
 from mediaserverd.policy.selection import RELAYS_ONLY, SelectionRequest
 from mediaserverd.protocol.sip.dialog import MAX_FORWARDS
 from mediaserverd.protocol.sip.endpoint import (
@@ -74,6 +74,7 @@ class LiveCall:
         self.reasons = reasons
         self.selection = selection  # what media servers are asked for
         self.choices: deque[Choice] = deque(maxlen=MAX_CHOICES)  # of media servers, the latest last
+        self._earlier: tuple[dict[str, Any], ...] = ()  # selections of an earlier process
         self.invited_at = datetime.now(UTC)
         self.started = doors.now()
         self.over = False
@@ -81,7 +82,7 @@ class LiveCall:
         self._ways: Mapping[str, Way] = {}
         self._invite: ServerTransaction | None = None
         self._doors = doors
-        self._keeping = Keeping(doors.store)
+        self._keeping = Keeping(doors.store, doors.traces)
         self._commands: deque[do.Command] = deque()
         self._behind: deque[do.Command] = deque()  # wait for the entries that are held
         self._held = 0  # ledger entries on their way to the disk
@@ -111,6 +112,9 @@ class LiveCall:
         live = cls(Call.restored(kept), record.reasons, record.selection, doors)
         live.invited_at, live.started = record.invited_at, kept.account.invited_at or now.loop
         live.servers, live.holding, live._recording = set(record.servers), set(record.holding), set(record.running)
+        live._earlier = record.told.selections
+        if record.told.trace:
+            doors.traces.take_over(live.id, record.told.trace)
         for each in record.legs:
             leg = live.legs[each.id] = LiveLeg(each.id, live._infos, each.station, each.line, settled=True)
             leg.session = doors.endpoint.restore(each.session, now.loop, authorize=credentials(each.line))
@@ -121,6 +125,11 @@ class LiveCall:
     @property
     def deadline(self) -> float | None:
         return None if self.over else self.call.deadline
+
+    @property
+    def selections(self) -> list[dict[str, Any]]:
+        """Of media servers, as plain values, the latest last."""
+        return [*self._earlier, *(described(each) for each in self.choices)]
 
     @property
     def now(self) -> float:

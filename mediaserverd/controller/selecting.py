@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.media_link import LinkState, MediaState
 from mediaserverd.policy.fleet import Fleet, MediaServer
 from mediaserverd.policy.selection import NOBODY, Selection, SelectionRequest, SelectionRules
 
 MAX_CHOICES: Final = 20  # kept of one call; each selects once, then at each loss of its media server
+KEPT_CHOICES: Final = 3  # the latest, for the next process: each some 400 bytes of the call's record
+KEPT_PASSED: Final = 5
 ACCEPTED: Final = "took the call"
 
 
@@ -32,6 +35,30 @@ class Choice:
         """The first word of a server is what counts."""
         if server in self.selection.servers:
             self.outcomes.setdefault(server, fault or ACCEPTED)
+
+
+def described(choice: Choice) -> dict[str, Any]:
+    """As plain values."""
+    request, selection = choice.request, choice.selection
+    return {
+        "at": utc_text(choice.at),
+        "operation": request.facts.operation,
+        "device": request.device_location,
+        "other_parties": list(request.other_locations),
+        "controller": request.controller_location,
+        "rule": selection.rule,
+        "steps": [step._asdict() for step in selection.steps],
+        "steps_left_out": selection.left_out,
+        "tried": [{"server": server, "outcome": outcome} for server, outcome in choice.outcomes.items()],
+    }
+
+
+def shortened(selection: Mapping[str, Any]) -> dict[str, Any]:
+    """For the next process: every server that was taken, and the first that were passed."""
+    steps = selection["steps"]
+    passed = [step for step in steps if not step["taken"]][:KEPT_PASSED]
+    kept = [step for step in steps if step["taken"] or step in passed]
+    return {**selection, "steps": kept, "steps_left_out": selection["steps_left_out"] + len(steps) - len(kept)}
 
 
 class Selecting:

@@ -12,7 +12,6 @@ from mediaserverd.call.story import CallSummary
 from mediaserverd.controller.admission import Declined
 from mediaserverd.controller.ledger import utc_text
 from mediaserverd.controller.live_call import LiveCall
-from mediaserverd.controller.selecting import Choice
 
 
 def plain(summary: CallSummary) -> dict[str, Any]:
@@ -57,25 +56,10 @@ def live_story(live: LiveCall, summary: CallSummary | None = None) -> dict[str, 
         "state": "running" if summary is None else "ended",
         "media_servers": sorted(live.servers),
         "decisions": list(live.reasons),
-        "selections": [_selection(each) for each in live.choices],
+        "selections": live.selections,
         "story": lines,
         "story_lines_left_out": story.left_out,
         "summary": None if summary is None else plain(summary),
-    }
-
-
-def _selection(choice: Choice) -> dict[str, Any]:
-    request, selection = choice.request, choice.selection
-    return {
-        "at": utc_text(choice.at),
-        "operation": request.facts.operation,
-        "device": request.device_location,
-        "other_parties": list(request.other_locations),
-        "controller": request.controller_location,
-        "rule": selection.rule,
-        "steps": [step._asdict() for step in selection.steps],
-        "steps_left_out": selection.left_out,
-        "tried": [{"server": server, "outcome": outcome} for server, outcome in choice.outcomes.items()],
     }
 
 

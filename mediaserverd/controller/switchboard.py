@@ -106,6 +106,7 @@ class Switchboard:
             turnstile=Turnstile(),
             ledger=ledger,
             store=store,
+            traces=self.traces,
             now=self._loop.time,
             attach=self._attach,
             spawn=self._spawn,

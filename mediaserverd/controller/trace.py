@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from mediaserverd.call.events import CALLER
 from mediaserverd.controller.archive import ENDED_LIMIT
@@ -26,6 +26,9 @@ LAST_LINES: Final = 100  # and how it ended
 LINES_IN_ALL: Final = 200_000  # of all calls: 40 for each of 5000 that run; a usual call has 25 of 190 bytes each
 LANES: Final = 24  # of a call; the phones of a larger workgroup share the last one
 UNCLAIMED: Final = 256  # messages of INVITEs that are no call yet: half a second of challenges at 50 calls/s
+KEPT_FIRST: Final = 30  # lines that the next process is told of: 3 KB of its call's record at most, usually 2
+KEPT_LAST: Final = 15
+TAKEN_OVER: Final = "the controller's next process goes on"
 TEXT_LIMIT: Final = 60
 CALL_ID_LIMIT: Final = 200  # a longer one is cut, as everything here that strangers choose
 
@@ -50,6 +53,16 @@ class Line(NamedTuple):
     fault: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TraceRecord:
+    """The beginning and the end of a trace, for the next process. ``lanes``: name and who it is."""
+
+    lanes: tuple[tuple[str, str], ...]
+    first: tuple[Line, ...]
+    last: tuple[Line, ...]
+    left_out: int
+
+
 @dataclass(slots=True)
 class Trace:
     """``lanes``: name -> who it is for people. ``left_out`` lines are missing between ``first`` and ``last``."""
@@ -70,6 +83,17 @@ class Trace:
             return next(reversed(self.lanes))
         self.lanes.setdefault(name, _printable(who))
         return name
+
+    def record(self) -> TraceRecord:
+        rest = [*self.first[KEPT_FIRST:], *self.last]
+        cut = max(0, len(rest) - KEPT_LAST)
+        return TraceRecord(
+            tuple(self.lanes.items()), tuple(self.first[:KEPT_FIRST]), tuple(rest[cut:]), self.left_out + cut
+        )
+
+    @classmethod
+    def of(cls, kept: TraceRecord) -> Self:
+        return cls(dict(kept.lanes), list(kept.first), deque(kept.last, maxlen=LAST_LINES), kept.left_out)
 
     def add(self, line: Line) -> int:
         """How many lines there are more than before."""
@@ -101,6 +125,19 @@ class Traces:
         self._legs: dict[str, tuple[str, str]] = {}  # SIP Call-ID -> id of the call, lane
         self._unclaimed: deque[tuple[float, bool, _Message]] = deque(maxlen=UNCLAIMED)
         self._lines = 0
+
+    # From one process to the next
+
+    def record(self, call_id: str) -> TraceRecord | None:
+        """None: nothing is known of a running call of that id."""
+        trace = self._running.get(call_id)
+        return None if trace is None else trace.record()
+
+    def take_over(self, call_id: str, kept: TraceRecord) -> None:
+        """What an earlier process wrote down. What it saw after that is not known."""
+        trace = self._running[call_id] = Trace.of(kept)
+        self._lines += trace.size
+        self._add(trace, Line(self._clock(), CONTROLLER, CONTROLLER, TAKEN_OVER, "", sdp=False))
 
     # What passes
 

@@ -91,6 +91,30 @@ async def test_recording_and_pause_are_controlled_after_a_restart_as_before(site
             await until(lambda: ("ended", "stopped") in stage.ledger("event", "reason"))
 
 
+async def test_messages_and_selections_of_before_are_told_after_it(site: Site) -> None:
+    async with stage_of(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        call, _, _ = await talk(alice, bob)
+        await until(lambda: ("started",) in stage.ledger("event"))
+        [row] = (await stage.get("/control/calls"))["running"]
+        path = f"/control/calls/{row['call_id']}"
+        story, ladder = await stage.get(path), await stage.get(f"{path}/ladder")
+        async with next_process(stage):
+            again, lines = await stage.get(path), (await stage.get(f"{path}/ladder"))["lines"]
+            assert again["selections"] == story["selections"]
+            assert again["selections"][0]["tried"] == [{"server": "m1", "outcome": "took the call"}]
+            remark = next(number for number, line in enumerate(lines) if line["from"] == line["to"])
+            assert lines[remark]["text"] == "the controller's next process goes on"
+            assert lines[:remark] == ladder["lines"][:remark], "up to what was written last"
+            told = [(line["text"], line["from"]) for line in lines[:remark]]
+            assert {("INVITE", "caller"), ("200 OK", "controller"), ("ACK", "caller")} <= {*told}, told
+            assert ("answer: ok", "media m1") in told
+            call.send("BYE")
+            await alice.next(200)
+            lines = (await stage.get(f"{path}/ladder"))["lines"]
+            assert ("BYE", "caller") in [(line["text"], line["from"]) for line in lines[remark:]]
+
+
 async def test_a_media_server_that_was_drained_stays_so_and_says_who_wanted_it(site: Site) -> None:
     async with stage_of(site) as stage:
         path = "/control/media-servers/m1"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from mediaserverd.controller.media_link import LinkState, MediaState
 from mediaserverd.controller.media_load import MediaLoad
-from mediaserverd.controller.selecting import Selecting, for_operation
+from mediaserverd.controller.selecting import KEPT_PASSED, Selecting, described, for_operation, shortened
 from mediaserverd.policy.facts import CallDirection, CallFacts, Party
 from mediaserverd.policy.selection import SelectionRequest
 from mediaserverd.policy.selection_document import from_document
@@ -70,6 +70,15 @@ def test_the_first_word_of_a_server_that_was_tried_is_kept() -> None:
     choice.tried("m2", "refused a later change")
     choice.tried("m9", "not of this selection")
     assert choice.outcomes == {"m1": "no answer within 2 s", "m2": "took the call"}
+
+
+def test_what_the_next_process_is_told_has_every_server_that_was_taken() -> None:
+    down = [link(f"d{number}", state=MediaState.NOT_CONNECTED) for number in range(9)]
+    told = described(Links(*down, link("up")).selecting.choose(RULES, REQUEST))
+    short = shortened(told)
+    assert [step["server"] for step in short["steps"] if step["taken"]] == ["up"]
+    assert len(short["steps"]) + short["steps_left_out"] == len(told["steps"]) + told["steps_left_out"]
+    assert len(short["steps"]) == 1 + KEPT_PASSED
 
 
 def test_a_server_without_room_for_recordings_is_taken_only_where_no_other_is() -> None:

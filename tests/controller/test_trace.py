@@ -10,7 +10,7 @@ import pytest
 
 from mediaserverd.call.events import CALLER
 from mediaserverd.controller import trace
-from mediaserverd.controller.trace import FIRST_LINES, LANES, LAST_LINES, Traces
+from mediaserverd.controller.trace import FIRST_LINES, KEPT_FIRST, KEPT_LAST, LANES, LAST_LINES, Line, Trace, Traces
 from mediaserverd.protocol.sip.flow import Flow
 
 FLOW = Flow("udp", ("192.0.2.1", 5060), ("192.0.2.7", 5062))
@@ -91,6 +91,20 @@ def test_of_a_long_call_the_beginning_and_the_end_are_kept_and_the_rest_is_count
     numbers = [int(line["note"].split()[0]) for line in ladder["lines"]]
     assert numbers == [*range(FIRST_LINES), *range(FIRST_LINES + 1000 - LAST_LINES, FIRST_LINES + 1000)]
     assert (ladder["left_out"], ladder["left_out_after"]) == (1000 - LAST_LINES, FIRST_LINES)
+
+
+def test_the_next_process_is_told_of_the_beginning_and_the_end() -> None:
+    long = Trace({"controller": "controller"})
+    for number in range(FIRST_LINES + LAST_LINES + 5):
+        long.add(Line(float(number), "caller", "controller", "INFO", str(number), sdp=False))
+    kept = long.record()
+    assert [line.note for line in kept.first] == [str(number) for number in range(KEPT_FIRST)]
+    assert [line.note for line in kept.last] == [str(number) for number in range(305 - KEPT_LAST, 305)]
+    assert kept.left_out == 305 - KEPT_FIRST - KEPT_LAST
+    again = Trace.of(kept)
+    assert again.record() == kept
+    again.add(Line(400.0, "caller", "controller", "BYE", "", sdp=False))
+    assert (again.last[-1].text, len(again.first)) == ("BYE", KEPT_FIRST)
 
 
 def test_all_calls_together_are_bounded_and_the_oldest_that_ended_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
