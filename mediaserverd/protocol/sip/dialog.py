@@ -73,11 +73,9 @@ class Dialog:
         self.local_cseq += 1
         return self._request(method, self.local_cseq, headers, body)
 
-    def ack(self, invite: Request, headers: Iterable[tuple[str, object]] = (), body: bytes = b"") -> Request:
-        """The ACK for the success of ``invite``, with the same credentials (13.2.2.4)."""
-        names = ("Authorization", "Proxy-Authorization")
-        credentials = [(name, value) for name in names for value in invite.headers.get_all(name)]
-        return self._request("ACK", invite.cseq.number, [*credentials, *headers], body)
+    def ack(self, number: int, headers: Iterable[tuple[str, object]] = (), body: bytes = b"") -> Request:
+        """The ACK for the success of the INVITE of that number; its ``credentials_of`` go with it (13.2.2.4)."""
+        return self._request("ACK", number, headers, body)
 
     def confirm(self, response: Response) -> None:
         """A success has the last word about routes and target (13.2.2.4)."""
@@ -163,6 +161,13 @@ def again(request: Request, cseq: int, *headers: tuple[str, object]) -> Request:
     made = request.headers.without("Via", *(name for name, _ in headers))
     made = made.with_("CSeq", CSeq(cseq, request.method))
     return replace(request, headers=Headers([*made, *headers]))
+
+
+def credentials_of(request: Request) -> list[tuple[str, object]]:
+    """Those that a request carries, as headers for another one."""
+    return [
+        (name, value) for name in ("Authorization", "Proxy-Authorization") for value in request.headers.get_all(name)
+    ]
 
 
 def with_type(headers: Iterable[tuple[str, object]], body: bytes, content_type: str) -> list[tuple[str, object]]:

@@ -18,7 +18,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from enum import Enum, auto
 
-from mediaserverd.protocol.sip.dialog import TARGET_REFRESH, AnswerRepeat, Dialog, SentMessage, again, with_type
+from mediaserverd.protocol.sip.dialog import (
+    TARGET_REFRESH,
+    AnswerRepeat,
+    Dialog,
+    SentMessage,
+    again,
+    credentials_of,
+    with_type,
+)
 from mediaserverd.protocol.sip.events import (
     AckReceived,
     CancelReceived,
@@ -92,6 +100,7 @@ class Session:
         self._theirs: ServerTransaction | None = None  # theirs
         self._unacknowledged: ClientTransaction | None = None  # our INVITE whose success waits for the owner's ACK
         self._answer: AnswerRepeat | None = None
+        self._inherited = 0  # sequence numbers up to this one were an earlier process's
         self._leaving: Pairs = ()  # headers of the BYE to be sent
         self._ending = Ending.HUNG_UP
 
@@ -128,7 +137,7 @@ class Session:
             behind_nat=kept.behind_nat,
             authorize=authorize,
         )
-        session.phase, session.dialog = Phase.UP, dialog
+        session.phase, session.dialog, session._inherited = Phase.UP, dialog, dialog.local_cseq
         if kept.ack:
             session._acks[dialog.remote_tag] = kept.ack
         if kept.answer:
@@ -182,7 +191,13 @@ class Session:
         """The ACK, with the answer, for a success that carried the offer. An INVITE with a body needs none."""
         transaction, self._unacknowledged = self._unacknowledged, None
         if transaction is not None and self.dialog is not None:
-            self._send_ack(self.dialog, transaction.request, with_type(headers, body, content_type), body)
+            invite = transaction.request
+            self._send_ack(
+                self.dialog,
+                invite.cseq.number,
+                (*credentials_of(invite), *with_type(headers, body, content_type)),
+                body,
+            )
 
     def hang_up(self, now: float, *, status: int = 480, headers: Pairs = ()) -> None:
         """End it, whatever state it is in: CANCEL, a refusal with ``status``, or BYE, as soon as that is allowed."""
@@ -294,9 +309,13 @@ class Session:
             self._end_if_lost(transaction.request.method, response.status, now)
 
     def take_repeated(self, response: Response) -> None:
-        """A response to a request that nobody remembers: their success wants its ACK again (13.2.2.4)."""
-        if 200 <= response.status < 300 and response.cseq.method == "INVITE":
-            self._acknowledge_again(response)
+        """A response to a request that nobody remembers: their success wants its ACK again (13.2.2.4); or for the first
+        time, if the INVITE was sent by an earlier process. Without its ACK they would hang up after 64 * T1."""
+        if not 200 <= response.status < 300 or response.cseq.method != "INVITE" or self._acknowledge_again(response):
+            return
+        number, dialog = response.cseq.number, self.dialog
+        if dialog and self.phase is Phase.UP and response.to.tag == dialog.remote_tag and number <= self._inherited:
+            self._send_ack(dialog, number, (), b"")
 
     def take_failure(self, failed: TransactionFailed, now: float) -> None:
         if self._call_back(failed, now):
@@ -444,7 +463,7 @@ class Session:
         """Somebody else has answered the same INVITE (13.2.2.4): it was not meant to be."""
         if len(self._acks) < MAX_FORKS:
             surplus = Dialog.of_client(invite, response)
-            self._send_ack(surplus, invite, (), b"")
+            self._send_ack(surplus, invite.cseq.number, credentials_of(invite), b"")
             self._layer.send(surplus.request("BYE"), self._way(surplus), now).quiet = True
 
     # Sending and ending
@@ -455,10 +474,10 @@ class Session:
     def _send(self, dialog: Dialog, method: str, now: float, headers: Pairs, body: bytes) -> ClientTransaction:
         return self._layer.send(dialog.request(method, headers, body), self._way(dialog), now, self)
 
-    def _send_ack(self, dialog: Dialog, invite: Request, headers: Pairs, body: bytes) -> None:
+    def _send_ack(self, dialog: Dialog, number: int, headers: Pairs, body: bytes) -> None:
         flow = self._way(dialog)
-        data = self._layer.with_via(dialog.ack(invite, headers, body), flow).encode()
-        self._acks[dialog.remote_tag] = SentMessage(invite.cseq.number, data, flow)
+        data = self._layer.with_via(dialog.ack(number, headers, body), flow).encode()
+        self._acks[dialog.remote_tag] = SentMessage(number, data, flow)
         self._layer.transmit(data, flow)
 
     def _refuse(self, transaction: ServerTransaction, status: int, now: float, headers: Pairs = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mediaserverd.protocol.sip.dialog import Dialog, again, glare_delay
+from mediaserverd.protocol.sip.dialog import Dialog, again, credentials_of, glare_delay
 from mediaserverd.protocol.sip.endpoint import (
     Ending,
     Failure,
@@ -79,7 +79,7 @@ def test_an_ack_has_the_number_and_the_credentials_of_its_invite() -> None:
     request = invite(("Proxy-Authorization", "Digest x=y"))
     dialog = Dialog.of_client(request, answer(request))
     dialog.request("INFO")
-    ack = dialog.ack(request)
+    ack = dialog.ack(request.cseq.number, credentials_of(request))
     assert str(ack.cseq) == "7 ACK"
     assert ack.headers.get("Proxy-Authorization") == "Digest x=y"
 

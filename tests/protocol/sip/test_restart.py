@@ -115,6 +115,25 @@ def test_an_ack_that_was_lost_is_sent_again_by_the_next_process() -> None:
     assert len(bob.got(AckReceived)) == 1
 
 
+def test_a_success_to_a_reinvite_of_the_earlier_process_has_its_ack_and_the_call_stays() -> None:
+    network, alice, bob, calling, _ = talking()
+    kept = calling.snapshot()
+    bob.events.clear()
+    calling.request("INVITE", network.now, body=OFFER)
+    network.run(network.now + 0.1)
+    (calling,) = alice.restart(kept)
+    bob.reply(bob.last_request("INVITE").transaction, 200, ANSWER)
+    network.run(network.now + 40)
+    assert len(bob.got(AckReceived)) == 1
+    assert network.wire().count("bob > alice 200 INVITE") == 2, "that of the call, and this one, once"
+    calling.request("INVITE", network.now, body=OFFER)
+    network.run(network.now + 0.1)
+    bob.reply(bob.last_request("INVITE").transaction, 200, ANSWER)
+    network.run(network.now + 1)
+    assert alice.statuses()[-1] == 200
+    assert len(bob.got(AckReceived)) == 2
+
+
 def test_an_ack_for_a_success_of_the_earlier_process_is_taken_in_silence() -> None:
     network, alice, bob = two_phones()
     alice.call(bob)
