@@ -68,7 +68,7 @@ bench: setup-test ## packets/s, CPU per call, set-up time, memory per call
 fuzz: setup-test ## parsers under a fuzzer for FUZZ_SECONDS each
 	@tests/in-netns $(BIN)/python -m tests.fuzz $(or $(FUZZ_SECONDS),600)
 
-chaos: setup-test ## kill, freeze and cut off servers under calls for CHAOS_SECONDS, then account for every second (SEED: the same again)
+chaos: setup-test ## strike down all roles under calls for CHAOS_SECONDS, then account for every second (SEED: the same again)
 	@tests/in-netns $(BIN)/python -m tests.chaos --seconds $(or $(CHAOS_SECONDS),300) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove what was built (keeps var/)
