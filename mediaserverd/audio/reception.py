@@ -16,6 +16,7 @@ from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Integers, Pack
 
 Flags: TypeAlias = npt.NDArray[np.bool_]
 
+_ROUNDED: Final = UNITS_PER_SECOND // 1000  # spans are in whole milliseconds
 MAX_DROPOUT: Final = 3000  # a larger step of the sequence number is a restart, not loss (RFC 3550 A.1)
 
 
@@ -79,3 +80,15 @@ def _expected(sequence: Integers, epoch: Integers) -> int:
     steps = np.diff(sequence)
     counted = (steps <= MAX_DROPOUT) & (np.diff(epoch) == 0)
     return len(sequence) + int((steps[counted] - 1).clip(min=0).sum())
+
+
+def outage(sent: Packets, start: int, end: int) -> bool:
+    """Whether most of what this side sent was lost while nothing came, from ``start`` to ``end``, in units."""
+    before, behind = np.flatnonzero(sent.arrival < start + _ROUNDED), np.flatnonzero(sent.arrival >= end)
+    if not len(before) or not len(behind):
+        return False
+    last, first = before[-1], behind[0]
+    missing = int(sent.sequence[first] - sent.sequence[last]) % (1 << 16) - 1
+    if sent.ssrc[first] != sent.ssrc[last] or not 0 < missing <= MAX_DROPOUT:
+        return False
+    return missing * float(np.median(np.diff(sent.arrival))) > (end - start) / 2

@@ -20,6 +20,7 @@ from mediaserverd.audio.codec import Samples
 from mediaserverd.audio.cuts import Cuts
 from mediaserverd.audio.pauses import Splice, beep, pauses, splices
 from mediaserverd.audio.quality import Quality, skew_ms
+from mediaserverd.audio.reception import outage
 from mediaserverd.audio.side import Packetized, Side, side
 from mediaserverd.protocol.sasf.contents import UNITS_PER_SECOND, Contents
 
@@ -67,6 +68,13 @@ class Rendering:
             if not any(begin <= start and end <= finish for begin, finish in cut)
         ]
 
+    @cached_property
+    def outages_ms(self) -> list[list[int]]:
+        """Those silences in which somebody sent what never came: the sequence numbers behind them tell."""
+        packets = self._contents.packets
+        sides = [packets.where(packets.side == number) for number in range(CHANNELS)]
+        return [span for span in self.silences_ms if any(outage(each, *map(_units, span)) for each in sides)]
+
     @property
     def cuts(self) -> Cuts:
         """What is left out of what is heard."""
@@ -84,6 +92,7 @@ class Rendering:
             "heard": list(heard) if heard else None,
             "look_back_ms": self.look_back_ms,
             "silences": self.silences_ms,
+            "outages": self.outages_ms,
         }
 
     @cached_property
@@ -209,3 +218,7 @@ def _duration(contents: Contents, sides: tuple[Side, Side]) -> int:
 
 def _ms(units: int) -> int:
     return units * 1000 // UNITS_PER_SECOND
+
+
+def _units(milliseconds: int) -> int:
+    return milliseconds * UNITS_PER_SECOND // 1000

@@ -85,8 +85,9 @@ class Ledger:
         self._waiting.set()
         self._sender = asyncio.create_task(self._send_all(), name="ledger-sender")
 
-    async def append(self, document: Mapping[str, object]) -> int:
-        """``document`` has the keys of docs/wire.md 3 but ``sequence`` and ``at``. Returns the sequence once on disk.
+    async def append(self, document: Mapping[str, object], at: datetime | None = None) -> int:
+        """``document`` has the keys of docs/wire.md 3 but ``sequence``, and ``at``: when it came about [now]. Returns
+        the sequence once on disk.
 
         Raises ``DatabaseFault`` if it could not be written; it is then kept, and written later.
         """
@@ -95,7 +96,7 @@ class Ledger:
         if len(self._unwritten) >= UNWRITTEN_LIMIT:
             metrics.ledger_faults.labels("lost").inc()
             raise DatabaseFault(f"{UNWRITTEN_LIMIT} entries wait for room on the disk; this one is lost")
-        self._unwritten.append({"at": utc_text(datetime.now(UTC)), **document})
+        self._unwritten.append({"at": utc_text(at or datetime.now(UTC)), **document})
         return await self._write_unwritten()
 
     async def _write_unwritten(self) -> int:

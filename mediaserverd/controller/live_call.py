@@ -12,6 +12,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,9 +53,18 @@ log = structlog.get_logger()
 
 LEDGER_WAIT_S = 2.0  # a disk that is slower than this does not hold up the recording; the entry is written all the same
 
+
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    """A ledger entry on its way. ``at``: when the call decided on it; a busy disk does not change that."""
+
+    entry: LedgerEntry
+    at: datetime
+
+
 # A recording is announced before it starts, and a call is over when its last entry is kept. SIP never waits for a disk.
 _BEHIND_THE_LEDGER = (
-    do.WriteLedger,
+    _Dated,
     do.StartRecording,
     do.StopRecording,
     do.PauseRecording,
@@ -83,8 +93,8 @@ class LiveCall:
         self._invite: ServerTransaction | None = None
         self._doors = doors
         self._keeping = Keeping(doors.store, doors.traces)
-        self._commands: deque[do.Command] = deque()
-        self._behind: deque[do.Command] = deque()  # wait for the entries that are held
+        self._commands: deque[do.Command | _Dated] = deque()
+        self._behind: deque[do.Command | _Dated] = deque()  # wait for the entries that are held
         self._held = 0  # ledger entries on their way to the disk
         self._working = False
         self._progressed = False
@@ -162,7 +172,10 @@ class LiveCall:
 
     def feed(self, event: on.Event) -> None:
         if not self.over:
-            self._commands.extend(self.call.handle(event, self._doors.now()))
+            at, commands = datetime.now(UTC), self.call.handle(event, self._doors.now())
+            self._commands.extend(
+                _Dated(each.entry, at) if isinstance(each, do.WriteLedger) else each for each in commands
+            )
             self._work()
 
     async def control(self, wish: Callable[[ControlRequest], on.ControlEvent], limit_s: float) -> do.Grant | do.Deny:
@@ -227,21 +240,21 @@ class LiveCall:
         finally:
             self._working = False
 
-    def _is_behind(self, command: do.Command) -> bool:
+    def _is_behind(self, command: do.Command | _Dated) -> bool:
         """A session that is opened anew does not overtake the end of the old one."""
         if isinstance(command, do.MediaOffer | do.MediaAnswer):
             return any(isinstance(each, do.MediaDelete) and each.server == command.server for each in self._behind)
-        if isinstance(command, do.WriteLedger):
+        if isinstance(command, _Dated):
             return bool(self._behind)  # entries that follow each other share one write
         return bool(self._held or self._behind) and isinstance(command, _BEHIND_THE_LEDGER)
 
     def _let_go(self) -> None:
         """The ledger entry is on disk: what waited behind it goes on, up to the next one."""
         self._held -= 1
-        while self._behind and (not self._held or isinstance(self._behind[0], do.WriteLedger)):
+        while self._behind and (not self._held or isinstance(self._behind[0], _Dated)):
             self._carry_out(self._behind.popleft())
 
-    def _carry_out(self, command: do.Command) -> None:
+    def _carry_out(self, command: do.Command | _Dated) -> None:
         match command:
             case do.SendProgress() | do.Accept() | do.Refuse():
                 self._note_set_up_time()
@@ -257,9 +270,11 @@ class LiveCall:
             case do.Grant() | do.Deny():
                 if (wisher := self._wishers.get(command.request)) is not None and not wisher.done():
                     wisher.set_result(command)
-            case do.WriteLedger(entry):
+            case _Dated(entry, at):
                 self._held += 1
-                self._doors.spawn(self, self._write_and_go_on(entry))
+                self._doors.spawn(self, self._write_and_go_on(entry, at))
+            case do.WriteLedger():
+                raise TypeError("an entry without a date")
             case do.FindMediaServers():
                 self._doors.spawn(self, self._find_servers_in_turn(command))
             case do.FailedOver(lost, to, after_s):
@@ -393,21 +408,21 @@ class LiveCall:
         elif fault:  # of a delete: the server hears of it when the link is back
             log.debug("media_request_failed", call_id=self.id, request=type(wish).__name__, reason=fault)
 
-    async def _write_and_go_on(self, entry: LedgerEntry) -> None:
+    async def _write_and_go_on(self, entry: LedgerEntry, at: datetime) -> None:
         try:
             async with asyncio.timeout(LEDGER_WAIT_S):
-                await asyncio.shield(self._write(entry))
+                await asyncio.shield(self._write(entry, at))
         except TimeoutError:
             log.error("ledger_slow", call_id=self.id, waited_s=LEDGER_WAIT_S)
         self._let_go()
 
-    async def _write(self, entry: LedgerEntry) -> None:
+    async def _write(self, entry: LedgerEntry, at: datetime | None = None) -> None:
         match entry:
             case Expected():
                 self._recording.add((entry.recording_id, entry.segment))
             case Ended() | Failed():
                 self._recording.discard((entry.recording_id, entry.segment))
         try:
-            await self._doors.ledger.append(entry.document())
+            await self._doors.ledger.append(entry.document(), at)
         except DatabaseFault as fault:
             log.error("ledger_not_written", call_id=self.id, reason=str(fault))

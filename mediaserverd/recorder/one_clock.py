@@ -12,7 +12,7 @@ controller announced is placed by the clocks of the media servers alone, and nob
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -55,10 +55,12 @@ class Dated:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """``begin_ms``: of time 0 of the file. ``within_ms``: how far off that may be; None: nobody knows."""
+    """``begin_ms``: of time 0 of the file. ``within_ms``: how far off that may be; None: nobody knows. ``over_ms``:
+    when the controller took it for ended; None: it did not say so."""
 
     begin_ms: int
     within_ms: int | None
+    over_ms: int | None = field(default=None, compare=False)
 
 
 def places(segments: Sequence[Dated]) -> list[Place]:
@@ -85,13 +87,14 @@ def _between(one: Announced, other: Announced) -> int:
 
 
 def _place(segment: Dated, announced: Announced, asked_ms: int) -> Place:
-    look_back = segment.look_back_ms or 0
+    look_back, over_after = segment.look_back_ms or 0, announced.over_after_ms
+    over = None if over_after is None else asked_ms + over_after
     began = whole_ms(segment.started_at - announced.asked_at) + look_back
     window = announced.window_ms
     if window is None:
-        return Place(asked_ms + max(0, began) - look_back, None)
+        return Place(asked_ms + max(0, began) - look_back, None, over)
     within = None if segment.look_back_ms is None else window + _WRITTEN_MS
-    return Place(asked_ms + min(max(0, began), window) - look_back, within)
+    return Place(asked_ms + min(max(0, began), window) - look_back, within, over)
 
 
 def whole_ms(span: timedelta) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mediaserverd.recorder.states import SegmentState, Verification
+from mediaserverd.recorder.timeline import OUTAGE
 
 _WORST_FIRST = (Verification.FAILED, Verification.UNREAD, Verification.NONE, Verification.VERIFIED)
 
@@ -17,7 +18,7 @@ def proof(segments: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any
         return "", "nothing of it is stored, so nothing is proven"
     found = {segment["verification"] for segment in stored}
     verdict = next(each for each in _WORST_FIRST if each in found)
-    if len(segments) == 1:
+    if len(segments) == 1 and not gaps:
         return verdict, _sentence(stored[0])
     told = [f"segment {segment['number']} {_sentence(segment)}" for segment in stored]
     told += [
@@ -40,4 +41,6 @@ def _sentence(segment: Mapping[str, Any]) -> str:
 
 
 def _where(gap: Mapping[str, Any]) -> str:
+    if gap["reason"] == OUTAGE:
+        return f"within segment {gap['after']}"
     return f"after segment {gap['after']}" if gap["after"] else "at the beginning"

@@ -10,18 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from mediaserverd.audio.cuts import Cuts, heard_ms
 from mediaserverd.protocol.sasf.manifest import Gap
-from mediaserverd.recorder.states import SegmentState
+from mediaserverd.recorder.states import Reason, SegmentState
+
+UNNOTICED_MS: Final = 1000  # a media server that dies may lose so much, and a controller hears of an end a little later
+OUTAGE: Final = "packets-lost"
+SERVER_LOST: Final = "media-server-lost"
+_ENDED_IN_ORDER: Final = ("call-ended", "stopped", "")  # in a media server's word
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """A segment, as far as it is known. ``ended_because`` is the controller's word, ``reason`` the media server's or
     ours. ``begin_ms`` may be off by ``within_ms``; None: by more than anybody knows. ``heard_from_ms``,
-    ``heard_to_ms``: its first and last audio; None while nobody has looked. ``silences_ms``: where nothing came.
-    ``cuts``: what is left out of what is heard of it."""
+    ``heard_to_ms``: its first and last audio; None while nobody has looked. ``is_silent``: there is none.
+    ``over_ms``: when the controller took it for ended. ``silences_ms``: where nothing came, ``outages_ms``: although
+    something was sent. ``cuts``: what is left out of what is heard of it."""
 
     number: int
     state: SegmentState
@@ -31,9 +38,12 @@ class Part:
     begin_ms: int
     duration_ms: int
     within_ms: int | None = None
+    over_ms: int | None = None
+    is_silent: bool = False
     heard_from_ms: int | None = None
     heard_to_ms: int | None = None
     silences_ms: tuple[tuple[int, int], ...] = ()
+    outages_ms: tuple[tuple[int, int], ...] = ()
     cuts: Cuts = ()
 
     @property
@@ -43,6 +53,11 @@ class Part:
     @property
     def first_heard_ms(self) -> int:
         return self.begin_ms + (self.heard_from_ms or 0)
+
+    @property
+    def cause(self) -> str:
+        """Why it is over."""
+        return self.reason if self.failed else self.ended_because or self.reason
 
     @property
     def end_ms(self) -> int:
@@ -80,7 +95,8 @@ class Timeline:
 def timeline(parts: Sequence[Part]) -> Timeline:
     """``parts`` by number; a discarded segment has no place in a recording."""
     parts = [part for part in parts if part.state is not SegmentState.DISCARDED]
-    heard = [part for part in parts if not part.failed]
+    kept = [part for part in parts if not part.failed]
+    heard = [part for part in kept if not part.is_silent] or kept[:1]
     if not heard:
         return Timeline(gaps=tuple(_before(parts, heard)))
     pieces, gaps = [], [*_before(parts, heard)]
@@ -89,6 +105,7 @@ def timeline(parts: Sequence[Part]) -> Timeline:
         until = part.heard_until_ms(following)
         last_heard = part.begin_ms + until
         pieces.append(Piece(part.number, silence, until))
+        gaps += _within(part, until, position + silence)
         position += silence + heard_ms(part.cuts, until)
         if (missing := following.first_heard_ms - last_heard) > 0:
             why = _why(parts, part, following)
@@ -96,8 +113,18 @@ def timeline(parts: Sequence[Part]) -> Timeline:
         silence = max(-(following.heard_from_ms or 0), following.begin_ms - last_heard)
     last = heard[-1]
     pieces.append(Piece(last.number, silence))
+    gaps += _within(last, last.duration_ms, position + silence)
     position += silence + heard_ms(last.cuts, last.duration_ms)
+    pieces += [Piece(part.number, 0, 0) for part in kept if part not in heard]
+    pieces.sort(key=lambda piece: piece.number)
     return Timeline(tuple(pieces), (*gaps, *_behind(parts, heard, position)), position)
+
+
+def _within(part: Part, until_ms: int, position: int) -> Iterator[Gap]:
+    """Where packets were lost on the way, for so long that everybody hears it."""
+    for start, end in part.outages_ms:
+        if end <= until_ms:
+            yield Gap(part.number, position + heard_ms(part.cuts, start), end - start, OUTAGE, 0)
 
 
 def _before(parts: Sequence[Part], heard: Sequence[Part]) -> Iterator[Gap]:
@@ -106,13 +133,20 @@ def _before(parts: Sequence[Part], heard: Sequence[Part]) -> Iterator[Gap]:
     if lost:
         end = heard[0].first_heard_ms if heard else lost[-1].end_ms
         if (missing := end - lost[0].begin_ms) > 0:
-            yield Gap(0, 0, missing, lost[0].reason, _accuracy(lost[0], heard[0] if heard else lost[-1]))
+            yield Gap(0, 0, missing, lost[0].cause, _accuracy(lost[0], heard[0] if heard else lost[-1]))
 
 
 def _behind(parts: Sequence[Part], heard: Sequence[Part], position: int) -> Iterator[Gap]:
-    lost = [part for part in parts if heard and part.number > heard[-1].number]
-    if lost and (missing := lost[-1].end_ms - heard[-1].end_ms) > 0:
-        yield Gap(heard[-1].number, position, missing, lost[0].reason, _accuracy(heard[-1], lost[-1]))
+    """What the last one that is heard has not: because others were lost, or because its media server lost the end of it
+    and no controller was there to notice."""
+    last, lost = heard[-1], [part for part in parts if part.number > heard[-1].number]
+    if lost and (missing := lost[-1].end_ms - last.end_ms) > 0:
+        why = lost[0].reason if lost[0].failed else last.cause
+        yield Gap(last.number, position, missing, why, _accuracy(last, lost[-1]))
+    elif not lost and (missing := (last.over_ms or last.end_ms) - last.end_ms) > UNNOTICED_MS:
+        why = SERVER_LOST if last.reason == Reason.RECOVERED else last.reason.partition(":")[0]
+        if last.reason not in _ENDED_IN_ORDER:
+            yield Gap(last.number, position, missing, why, last.within_ms)
 
 
 def _accuracy(one: Part, other: Part) -> int | None:
@@ -124,4 +158,4 @@ def _accuracy(one: Part, other: Part) -> int | None:
 def _why(parts: Sequence[Part], one: Part, other: Part) -> str:
     """A lost segment explains more than the end of the one before it; one that never began explains nothing."""
     lost = (part for part in parts if one.number < part.number < other.number and part.started)
-    return next((part.reason for part in lost), one.ended_because or one.reason)
+    return next((part.cause for part in lost), one.cause)

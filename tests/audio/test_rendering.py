@@ -310,3 +310,15 @@ def test_any_block_is_the_same_as_in_the_whole() -> None:
         count = dice.choice([1, 7, 160, 4096, 30_000])
         assert np.array_equal(scattered.block(first, count), whole[first : first + count]), first
     assert len(scattered.block(len(whole), 10)) == 0
+
+
+def test_what_was_sent_and_never_came_is_told_from_what_nobody_sent() -> None:
+    both_sides = both()
+    cut_off = [each for each in both_sides if not 2000 <= each.arrival_ms < 5000]
+    rendering, _ = rendered(contents(cut_off, duration_ms=SECONDS * 1000))
+    ((start, end),) = rendering.outages_ms
+    assert (abs(start - 1980) <= 20, abs(end - 5000) <= 20) == (True, True)
+    held = [replace(each, sequence=each.sequence - 150 * (each.arrival_ms >= 5000)) for each in cut_off]
+    rendering, _ = rendered(contents(held, duration_ms=SECONDS * 1000))
+    assert rendering.silences_ms == [[start, end]]
+    assert rendering.outages_ms == []

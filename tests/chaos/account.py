@@ -30,8 +30,10 @@ _STRUCK_S: Final = 10.0  # what was begun while the controller was away may fail
 _BESIDE_S: Final = 0.5  # around a gap: the two sides do not stop and begin at the same moment
 _HEARD: Final = 0.9  # G.711 gives 0.99; what is partly missing, less
 _CALM_S: Final = 20.0  # links try again every 2 s at most, phones every 4 s, and the machine may be busy
+_PARTLY_HEARD: Final = 0.6  # some packets of a second are missing
 _JUDGED_S: Final = 3.0  # less than this has no sure place in what was said
 _SLACK_MS: Final = 150.0
+_TOLD: Final = 8  # of the seconds of one recording that are unexplained
 _REASONS: Final = frozenset(
     {
         "media-server-lost",
@@ -39,6 +41,7 @@ _REASONS: Final = frozenset(
         "no-media-server",
         "disk-full",
         "disk floor",
+        "packets-lost",
     }
 )
 
@@ -164,7 +167,7 @@ async def _judge_recordings(
             missing = _uncovered(attempt, detail)
             audio = b"" if missing else await _audio(cluster, detail)
             missing += list(_unheard(found, attempt, detail, audio)) if audio else []
-            faults += [text for text, _ in missing]
+            faults += _in_short([text for text, _ in missing])
             seconds += sum(lasting for _, lasting in missing)
         found.unexplained_s += seconds
         if faults:
@@ -238,13 +241,14 @@ def _unheard(found: Account, attempt: Attempt, detail: Json, audio: bytes) -> It
     for side, (voice, heard) in enumerate(zip(attempt.voices, read_wav(audio), strict=True)):
         verdict = judge(voice[: int(attempt.seconds * 8000)], heard, slack_ms=_SLACK_MS)
         lag_s = verdict.lag_ms / 1000
-        excused = list(_excused(detail, side))
+        excused, joints = list(_excused(detail, side)), list(_joints(detail))
         first = max(0, math.ceil(-lag_s))  # seconds that were said before the recording began
         found.judged_s += len(verdict.correlations)
         for second, correlation in enumerate(verdict.correlations, first):
             at = lag_s + second
-            if correlation <= _HEARD and not any(start < at + 1 and at < end for start, end in excused):
-                yield f"{('left', 'right')[side]}, second {second}, at {at:.1f}: correlation {correlation:.2f}", 1.0
+            spans = excused + joints if correlation > _PARTLY_HEARD else excused
+            if correlation <= _HEARD and not any(start < at + 1 and at < end for start, end in spans):
+                yield f"{('left', 'right')[side]} {second} s, at {at:.1f} s: {correlation:.2f}", 1.0
 
 
 def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
@@ -263,24 +267,39 @@ def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
                 yield offset + start_ms / 1000 - _BESIDE_S, offset + end_ms / 1000 + _BESIDE_S
 
 
+def _joints(detail: Json) -> Iterator[tuple[float, float]]:
+    """Where one media server took over from another: the phones go there one after the other, and so one side may lose
+    a few packets where the recording as a whole has no gap."""
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    for one in stored[1:]:
+        at = _seconds(one["started_at"]) - _seconds(stored[0]["started_at"])
+        yield at - _BESIDE_S, at + _BESIDE_S
+
+
 def _gaps_within(detail: Json) -> list[Json]:
     behind = _gaps_behind(detail)
     return [gap for gap in detail["gaps"] if gap["after"] and gap not in behind]
 
 
 def _gaps_behind(detail: Json) -> list[Json]:
-    """Those behind the last segment that is stored."""
-    last = max((one["number"] for one in detail["segments"] if one["state"] == "stored"), default=0)
-    return [gap for gap in detail["gaps"] if gap["after"] and gap["after"] == last]
+    """Those behind all audio."""
+    return [gap for gap in detail["gaps"] if gap["after"] and gap["start_ms"] >= (detail["duration_ms"] or 0)]
 
 
 def _shown(detail: Json) -> str:
     """As much of a recording as tells what went wrong with it."""
-    keys = ("number", "media_server", "state", "reason", "ended_because", "started_at", "duration_ms", "heard_from_ms")
-    segments = [
-        {key: one[key] for key in (*keys, "heard_to_ms")} | {"quality": one["quality"]} for one in detail["segments"]
-    ]
-    return f"{detail['id']} {detail['call_id']} {detail['state']} {detail['reason']} {detail['gaps']} {segments}"
+    lines = [f"{detail['id']} of {detail['call_id']}: {detail['state']}, {detail['reason']}"]
+    for one in detail["segments"]:
+        why = " ".join(str(one[key]) for key in ("state", "reason", "ended_because"))
+        heard = f"{one['duration_ms']} ms, heard from {one['heard_from_ms']} to {one['heard_to_ms']}"
+        silences = (one["quality"] or {}).get("silences")
+        lines.append(f"{one['number']} {one['media_server']} {one['started_at']} {why}: {heard}, silent {silences}")
+    lines += [str(gap) for gap in detail["gaps"]]
+    return "".join(f"\n      {line}" for line in lines)
+
+
+def _in_short(texts: list[str]) -> list[str]:
+    return texts if len(texts) <= _TOLD else [*texts[:_TOLD], f"and {len(texts) - _TOLD} more"]
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 
 import pytest
 from structlog.testing import capture_logs
@@ -279,9 +280,9 @@ async def test_a_slow_disk_delays_the_recording_but_never_the_call(site: Site, m
         alice, bob = await stage.phone("alice"), await stage.phone("bob")
         append, disk = stage.controller._ledger.append, asyncio.Event()
 
-        async def slow(document: Mapping[str, object]) -> int:
+        async def slow(document: Mapping[str, object], at: datetime | None) -> int:
             await disk.wait()
-            return await append(document)
+            return await append(document, at)
 
         monkeypatch.setattr(stage.controller._ledger, "append", slow)
         call, _, _ = await talk(alice, bob)

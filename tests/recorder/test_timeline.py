@@ -68,6 +68,38 @@ def test_where_nothing_is_missing_the_next_segment_is_in_time_although_it_began_
     assert found.duration_ms == 5630 + 3700
 
 
+def test_a_server_on_which_nobody_was_heard_is_part_of_the_gap() -> None:
+    frozen = lost(1, 0, 4300, is_silent=True)
+    found = timeline([frozen, part(2, 1300, 5000, heard_from_ms=20)])
+    assert (found.pieces, found.gaps) == ((Piece(1, 0, 0), Piece(2)), (Gap(0, 0, 1320, "media-server-lost"),))
+    found = timeline([lost(1, 0, 5000), lost(2, 6000, 3000, is_silent=True), part(3, 9800, 2000)])
+    assert [(gap.after, gap.duration_ms, gap.reason) for gap in found.gaps] == [(1, 4800, "media-server-lost")]
+    found = timeline([lost(1, 0, 5000), part(2, 6000, 900, is_silent=True)])
+    assert [(gap.after, gap.duration_ms, gap.reason) for gap in found.gaps] == [(1, 1900, "media-server-lost")]
+
+
+def test_the_end_that_a_media_server_lost_while_no_controller_looked_is_a_gap() -> None:
+    for reason, told in (
+        ("recovered", "media-server-lost"),
+        ("disk-full", "disk-full"),
+        ("disk-error: 5", "disk-error"),
+    ):
+        found = timeline([part(1, 0, 4000, reason=reason, over_ms=6000)])
+        assert found.gaps == (Gap(1, 4000, 2000, told),)
+        assert timeline([part(1, 0, 4000, reason=reason, over_ms=4900)]).gaps == (), "what may be lost"
+    assert timeline([part(1, 0, 4000, over_ms=6000)]).gaps == ()
+
+
+def test_packets_that_were_lost_for_long_are_a_gap_within_their_segment() -> None:
+    cut_off = lost(1, 0, 9000, heard_to_ms=8000, outages_ms=((2000, 4500), (8200, 8900)))
+    found = timeline([cut_off, part(2, 9000, 5000, outages_ms=((1000, 2500),))])
+    assert found.gaps == (
+        Gap(1, 2000, 2500, "packets-lost", 0),
+        Gap(1, 8000, 1000, "media-server-lost"),
+        Gap(2, 10_000, 1500, "packets-lost", 0),
+    )
+
+
 def test_segments_that_overlap_make_no_negative_gap() -> None:
     found = timeline([lost(1, 0, 5000), part(2, 4000, 2000)])
     assert (found.gaps, found.pieces, found.duration_ms) == ((), (Piece(1, 0, 5000), Piece(2)), 7000)

@@ -33,8 +33,8 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """``after``: the segment before it; 0: the beginning. ``start_ms``: in the joined audio. ``accuracy_ms``: how far
-    off ``duration_ms`` may be, for want of one clock; None: nobody knows."""
+    """``after``: the segment before it, or in which packets were lost; 0: the beginning. ``start_ms``: in the joined
+    audio. ``accuracy_ms``: how far off ``duration_ms`` may be, for want of one clock; None: nobody knows."""
 
     after: int
     start_ms: int
@@ -87,7 +87,7 @@ def _manifest(document: Mapping[str, Any]) -> Manifest:
             number=_number(each["number"]),
             file=_text(each["file"]),
             file_id=_text(each["file_id"]),
-            silence_before_ms=_number(each["silence_before_ms"]),
+            silence_before_ms=_signed_number(each["silence_before_ms"]),
             until_ms=_number_or_none(each["until_ms"]),
         )
         for each in document["segments"]
@@ -126,6 +126,10 @@ def _number(value: Any) -> int:
     if type(value) is not int or not 0 <= value < _MAX_NUMBER:
         raise ValueError(f"not a number: {str(value)[:32]}")
     return value
+
+
+def _signed_number(value: Any) -> int:
+    return -_number(-value) if type(value) is int and value < 0 else _number(value)
 
 
 def _number_or_none(value: Any) -> int | None:

@@ -23,7 +23,7 @@ class Party(BaseModel):
 
 
 class Gap(BaseModel):
-    after: int = Field(description="The segment before it; 0: it is at the beginning.")
+    after: int = Field(description="The segment before it, or that it is in (packets-lost); 0: it is at the beginning.")
     start_ms: int = Field(description="In the audio of the whole recording, which has silence there.")
     duration_ms: int = Field(description="From the last packet before it to the first one behind it.")
     reason: str = Field(description="Why the recording did not go on where it was, or why that part is lost.")

@@ -324,6 +324,7 @@ def _dated(row: Mapping[str, Any]) -> Dated:
 def _part(row: Mapping[str, Any], place: Place) -> Part:
     lasted = (row["ended_at"] or row["started_at"]) - row["started_at"]
     quality = row["quality"] or {}
+    silent = row["state"] == SegmentState.STORED and "heard" in quality and quality["heard"] is None
     known = quality.get("duration_ms", row["duration_ms"])  # as it ran; a WAV file is shorter by what was cut out
     return Part(
         number=row["number"],
@@ -334,9 +335,12 @@ def _part(row: Mapping[str, Any], place: Place) -> Part:
         begin_ms=place.begin_ms,
         duration_ms=max(0, whole_ms(lasted)) if known is None else known,
         within_ms=place.within_ms,
+        over_ms=place.over_ms,
+        is_silent=silent,
         heard_from_ms=row["heard_from_ms"],
         heard_to_ms=row["heard_to_ms"],
         silences_ms=tuple((start, end) for start, end in quality.get("silences") or ()),
+        outages_ms=tuple((start, end) for start, end in quality.get("outages") or ()),
         cuts=cuts_of(quality),
     )
 

@@ -139,6 +139,11 @@ def test_a_manifest_that_says_nonsense_is_refused(change: dict[str, object]) -> 
         archive.read_archive(archive.member_header(manifest.NAME, len(body)) + body + archive.padding(len(body)))
 
 
+def test_a_segment_may_begin_while_the_one_before_it_goes_on() -> None:
+    told = replace(TOLD, segments=(TOLD.segments[0], replace(TOLD.segments[1], silence_before_ms=-40)))
+    assert archive.read_archive(archived(FILES, told)).manifest == told
+
+
 def test_one_line_says_what_all_segments_and_their_archive_prove(place: Path) -> None:
     status, lines = proof(place, "call.sasf.tar")
     assert status == 0
