@@ -54,9 +54,7 @@ def quality(
     for segment in segments:
         _print_segment(segment)
     for gap in timeline_of(segments).gaps:
-        where = f"after segment {gap.after}" if gap.after else "at the beginning"
-        exact = "by the media servers' clocks" if gap.accuracy_ms is None else f"+-{gap.accuracy_ms} ms"
-        out.print(f"gap {where}: {gap.duration_ms} ms ({exact}), {escape(gap.reason)}", highlight=False)
+        out.print(str(gap), markup=False, highlight=False)
 
 
 def _print_segment(segment: Mapping[str, Any]) -> None:

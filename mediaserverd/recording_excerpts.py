@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,7 +19,7 @@ from mediaserverd.protocol.sasf import archive, manifest
 from mediaserverd.protocol.sasf.excerpt import derived_header, excerpt, write_contents
 from mediaserverd.protocol.sasf.header import FILE_ID_BYTES, KEY_BYTES, Header
 from mediaserverd.protocol.sasf.keys import PublicKey
-from mediaserverd.protocol.sasf.manifest import Manifest
+from mediaserverd.protocol.sasf.manifest import Gap, Manifest
 from mediaserverd.protocol.sasf.writer import SasfWriter
 from mediaserverd.recording_sets import UNITS_PER_MS, Extract, Recording
 
@@ -72,17 +72,12 @@ def write_archive(
 
 def _manifest(recording: Recording, parts: Sequence[Extract], headers: Sequence[Header]) -> Manifest:
     first = headers[0]
-    ends, at = list[int](), 0
-    for part in parts:
-        at += part.silence_before + part.end - part.start
-        ends.append(at // UNITS_PER_MS)
-    gaps = {gap.after: gap for gap in recording.gaps}
-    kept = [(end, gaps.get(one.segment.number)) for end, (one, _) in zip(ends, pairwise(parts), strict=False)]
+    begin, end = parts[0].at - parts[0].silence_before, parts[-1].at + parts[-1].end - parts[-1].start
     return Manifest(
         recording_id=first.recording_id,
         call_id=first.call_id,
         started_at=datetime.fromtimestamp(first.created_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
-        duration_ms=at // UNITS_PER_MS,
+        duration_ms=(end - begin) // UNITS_PER_MS,
         segments=tuple(
             manifest.Segment(
                 number=header.segment,
@@ -92,8 +87,14 @@ def _manifest(recording: Recording, parts: Sequence[Extract], headers: Sequence[
             )
             for part, header in zip(parts, headers, strict=True)
         ),
-        gaps=tuple(
-            manifest.Gap(gap.after, end, gap.duration_ms, gap.reason, gap.accuracy_ms) for end, gap in kept if gap
-        ),
+        gaps=tuple(_gaps(recording, begin // UNITS_PER_MS, end // UNITS_PER_MS)),
         writer=first.writer,
     )
+
+
+def _gaps(recording: Recording, begin_ms: int, end_ms: int) -> Iterator[Gap]:
+    """What of them lies between these times. One at the very beginning is before all that is heard."""
+    for gap in recording.gaps:
+        start, stop = max(gap.start_ms, begin_ms), min(gap.start_ms + gap.duration_ms, end_ms)
+        if gap.after and start < stop:
+            yield replace(gap, start_ms=start - begin_ms, duration_ms=stop - start)

@@ -40,7 +40,7 @@ from mediaserverd.protocol.sasf.verify import signer_id, verify
 from mediaserverd.recorder.keyfiles import read_file, read_private, read_public, read_signer
 from mediaserverd.recorder.sealed import SealedKey, WrongPassword, unseal
 from mediaserverd.recording_excerpts import new_header, write_archive, write_excerpt
-from mediaserverd.recording_proof import gap_in_words, prove_recording
+from mediaserverd.recording_proof import prove_recording
 from mediaserverd.recording_sets import UNITS_PER_MS, Extract, Recording, Segment, bundles, extracts, opened
 from mediaserverd.terminal import err, fail, out, print_quality, told
 
@@ -60,7 +60,7 @@ def show(files: list[Path], keys: list[PrivateKey]) -> None:
             f"{recording.name}: {len(recording.segments)} segments", markup=False, highlight=False, soft_wrap=True
         )
         for gap in recording.gaps:
-            out.print(f"  {gap_in_words(gap)}", markup=False, highlight=False)
+            out.print(f"  {gap}", markup=False, highlight=False)
     for segment in recording.segments:
         reader = segment.reader
         contents = _read(segment) if reader.readable else None
@@ -112,7 +112,7 @@ def cut(
                 write_excerpt(wanted[0], target, new_header(wanted[0]), signer, recipients)
             else:
                 write_archive(recording, wanted, target, signer, recipients)
-    seconds = sum(each.silence_before + each.end - each.start for each in wanted) / UNITS_PER_SECOND
+    seconds = (wanted[-1].at + wanted[-1].end - wanted[-1].start - wanted[0].at) / UNITS_PER_SECOND
     of = f", an archive of {len(wanted)} segments" if len(wanted) > 1 else ""
     out.print(f"{output}: {seconds:.1f} s{of}", markup=False)
 

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from mediaserverd.protocol.sasf.archive import Archive
-from mediaserverd.protocol.sasf.manifest import Gap
 from mediaserverd.protocol.sasf.verify import Verdict, signer_id, verify
 from mediaserverd.recording_sets import Recording
 
@@ -33,12 +32,6 @@ def prove_recording(recording: Recording, trusted: Collection[bytes] | None) -> 
     told = [f"segment {number} {verdict.sentence}" for number, verdict in numbered]
     told += [*faults, *(_as_archived(recording.archive, trusted) if recording.archive else _as_guessed(recording))]
     return Proof(not faults and all(each.ok for each in verdicts), "; ".join(told), tuple(_more(numbered)))
-
-
-def gap_in_words(gap: Gap) -> str:
-    where = f"after segment {gap.after}" if gap.after else "at the beginning"
-    exact = "" if gap.accuracy_ms is None else f" +-{gap.accuracy_ms}"
-    return f"{gap.duration_ms}{exact} ms are missing {where} ({gap.reason})"
 
 
 def _more(numbered: list[tuple[int, Verdict]]) -> Iterator[str]:
@@ -70,7 +63,7 @@ def _faults(recording: Recording, trusted: Collection[bytes] | None) -> list[str
 def _as_archived(archive: Archive, trusted: Collection[bytes] | None) -> Iterator[str]:
     manifest = archive.manifest
     lost = [f"segment {each.number} was not there when it was archived ({each.reason})" for each in manifest.missing]
-    gaps = [gap_in_words(gap) for gap in manifest.gaps]
+    gaps = map(str, manifest.gaps)
     yield "; ".join([*lost, *gaps]) or "nothing is missing between them"
     if not archive.fault:
         vouched = "trusted" if trusted is not None and archive.signer in trusted else "which nobody vouched for"
@@ -81,5 +74,5 @@ def _as_guessed(recording: Recording) -> Iterator[str]:
     numbers = [segment.number for segment in recording.segments]
     absent = [number for number in range(1, numbers[-1]) if number not in numbers]
     yield from (f"segment {number} is not among these files" for number in absent)
-    yield from (f"{gap_in_words(gap)}, by the clocks of those who wrote them" for gap in recording.gaps)
+    yield from (f"{gap}, by the clocks of those who wrote them" for gap in recording.gaps)
     yield f"whether more came behind segment {numbers[-1]} nothing here says"

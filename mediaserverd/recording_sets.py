@@ -67,13 +67,14 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """A part of a recording within one segment: from ``start`` to ``end`` of its contents, after so much silence. All
-    in units of 125 us."""
+    """A part of a recording within one segment: from ``start`` to ``end`` of its contents, ``at`` this time of the
+    recording, after so much silence. All in units of 125 us."""
 
     segment: Segment
     contents: Contents
     start: int
     end: int
+    at: int
     silence_before: int
 
 
@@ -131,7 +132,7 @@ def extracts(
         at = begin + min(contents.duration, until)
         first, last = max(start, begin), at if end is None else min(end, at)
         if first < last:
-            found.append(Extract(segment, contents, first - begin, last - begin, first - done))
+            found.append(Extract(segment, contents, first - begin, last - begin, first, first - done))
             done = last
     return found, at
 
@@ -198,6 +199,8 @@ def _part(reader: SasfReader, begin_ms: int) -> Part:
         duration_ms=contents.duration // UNITS_PER_MS,
         heard_from_ms=heard_from,
         heard_to_ms=heard_to,
+        is_silent=rendering.heard_ms is None,
         silences_ms=tuple((start, end) for start, end in rendering.silences_ms),
+        outages_ms=tuple((start, end) for start, end in rendering.outages_ms),
         cuts=rendering.cuts,
     )

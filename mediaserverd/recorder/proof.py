@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mediaserverd.protocol.sasf.manifest import Gap
 from mediaserverd.recorder.states import SegmentState, Verification
-from mediaserverd.recorder.timeline import OUTAGE
 
 _WORST_FIRST = (Verification.FAILED, Verification.UNREAD, Verification.NONE, Verification.VERIFIED)
 
@@ -26,7 +26,7 @@ def proof(segments: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any
         for segment in segments
         if segment["state"] not in (SegmentState.STORED, SegmentState.DISCARDED)
     ]
-    told += [f"{gap['duration_ms']} ms are missing {_where(gap)} ({gap['reason']})" for gap in gaps]
+    told += [str(Gap(**gap)) for gap in gaps]
     return verdict, "; ".join(told)
 
 
@@ -38,9 +38,3 @@ def _sentence(segment: Mapping[str, Any]) -> str:
         case Verification.FAILED:
             return f"does not prove what it should: {findings[0] if findings else 'it could not be read'}"
     return str(findings[0]) if findings else "was verified"
-
-
-def _where(gap: Mapping[str, Any]) -> str:
-    if gap["reason"] == OUTAGE:
-        return f"within segment {gap['after']}"
-    return f"after segment {gap['after']}" if gap["after"] else "at the beginning"

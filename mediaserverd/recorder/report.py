@@ -34,6 +34,7 @@ class _Times(BaseModel):
     heard: tuple[Ms, Ms] | None = None
     look_back_ms: Ms | None = None
     silences: list[tuple[Ms, Ms]] = []
+    outages: list[tuple[Ms, Ms]] = []
     masked: list[tuple[Ms, Ms, str]] = []
 
 

@@ -13,11 +13,10 @@ from itertools import pairwise
 from typing import Final
 
 from mediaserverd.audio.cuts import Cuts, heard_ms
-from mediaserverd.protocol.sasf.manifest import Gap
+from mediaserverd.protocol.sasf.manifest import OUTAGE, Gap
 from mediaserverd.recorder.states import Reason, SegmentState
 
 UNNOTICED_MS: Final = 1000  # a media server that dies may lose so much, and a controller hears of an end a little later
-OUTAGE: Final = "packets-lost"
 SERVER_LOST: Final = "media-server-lost"
 _ENDED_IN_ORDER: Final = ("call-ended", "stopped", "")  # in a media server's word
 

@@ -6,10 +6,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from mediaserverd.protocol.sasf.archive import read_archive
 from tests.e2e.crowd import Conversation, crowd, hang_up, seed_of, voices
 from tests.e2e.outage import Outage
 from tests.kit.child import Child
@@ -19,6 +21,7 @@ from tests.kit.judge import judge
 from tests.kit.small_disk import SmallDisk
 from tests.kit.wav import read_wav
 
+RECORDINGS = "/api/v1/recordings"
 CALLS = 100
 FEW = 100
 PATIENCE_S = 40.0
@@ -104,12 +107,17 @@ async def test_calls_outlive_media_servers_that_are_killed_cut_off_and_frozen_on
             assert recording["duration_ms"] > 4 * BETWEEN_S * 1000
         faults = await heard_faults(cluster, recordings[0])
         assert faults == [], f"{faults} in {recordings[0]}"
+        whole = read_archive(await cluster.recorder.api.file(f"{RECORDINGS}/{recordings[0]['id']}/audio?format=sasf"))
+        assert (whole.fault, len(whole.files)) == ("", 4)
+        assert [asdict(gap) for gap in whole.manifest.gaps] == recordings[0]["gaps"]
         for server in cluster.media.values():
             await server.retrieval.empty_of()
         tally = await cluster.recorder.api.reconciliation()
         assert (tally["stored"], tally["failed"], tally["pending"], tally["interrupted"]) == (CALLS, 0, 0, CALLS)
+        exact = max(gap["accuracy_ms"] for recording in recordings for gap in recording["gaps"])
         gaps = sorted(gap["duration_ms"] for recording in recordings for gap in recording["gaps"])
-        print(f"gaps in the recordings: {gaps[len(gaps) // 2]} ms (median), {gaps[-1]} ms (worst)")
+        shown = f"{gaps[len(gaps) // 2]} ms (median), {gaps[-1]} ms (worst), +-{exact} ms"
+        print(f"gaps in the recordings: {shown}")
 
 
 @pytest.mark.load

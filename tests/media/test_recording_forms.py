@@ -181,6 +181,9 @@ async def test_a_wav_recording_has_both_parties_and_leaves_no_other_file(call: C
     assert (file[-4:], report["channels"]) == (".wav", 2)
     assert [side["packets"] for side in report["quality"]["sides"]] == [SECONDS * 50] * 2
     assert report["quality"]["degraded"] is False
+    heard_from, heard_to = report["quality"]["heard"]
+    assert heard_from < 500 < 900 * SECONDS < heard_to <= report["duration_ms"], "as the packets say, which are gone"
+    assert report["quality"]["look_back_ms"] == 0
     audio = await call.store.get(f"/recordings/{file}")
     assert audio.headers["content-type"] == "audio/wav"
     verdict = judge_stereo(CALLER, CALLED, read_wav(audio.content))

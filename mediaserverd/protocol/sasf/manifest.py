@@ -16,6 +16,7 @@ from mediaserverd.protocol.sasf.header import SIGNER_BYTES
 
 NAME: Final = "recording.json"
 VERSION: Final = 1
+OUTAGE: Final = "packets-lost"  # within a segment
 _MAX_NUMBER: Final = 1 << 53
 
 
@@ -41,6 +42,12 @@ class Gap:
     duration_ms: int
     reason: str
     accuracy_ms: int | None = None
+
+    def __str__(self) -> str:
+        exact = f" +-{self.accuracy_ms}" if self.accuracy_ms else ""
+        where = "within" if self.reason == OUTAGE else "after"
+        place = f"{where} segment {self.after}" if self.after else "at the beginning"
+        return f"{self.duration_ms}{exact} ms are missing {place} ({self.reason})"
 
 
 @dataclass(frozen=True, slots=True)

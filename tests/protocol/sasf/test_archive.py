@@ -17,7 +17,7 @@ from typer.testing import Result
 
 from mediaserverd.protocol.sasf import archive, manifest
 from mediaserverd.protocol.sasf.faults import SasfError
-from mediaserverd.protocol.sasf.manifest import Gap, Manifest, Missing, Segment
+from mediaserverd.protocol.sasf.manifest import OUTAGE, Gap, Manifest, Missing, Segment
 from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.records import Packet
 from mediaserverd.protocol.sasf.writer import SasfWriter
@@ -215,18 +215,23 @@ def test_export_fills_the_gaps_with_silence(place: Path) -> None:
 
 def test_a_cut_over_a_gap_is_an_archive_of_its_own_that_proves_itself(place: Path) -> None:
     key = ("--key", place / "key.pem")
-    cut = run("cut", place / "call.sasf.tar", place / "cut.tar", "--from", "3", "--to", "6", *key)
-    assert "3.0 s, an archive of 2 segments" in " ".join(cut.output.split())
+    told = replace(TOLD, gaps=(GAP, Gap(2, 6000, 500, OUTAGE, 0)))
+    (place / "call.sasf.tar").write_bytes(archived(FILES, told))
+    cut = run("cut", place / "call.sasf.tar", place / "cut.tar", "--from", "3", "--to", "6.2", *key)
+    assert "3.2 s, an archive of 2 segments" in " ".join(cut.output.split())
     result = run("verify", place / "cut.tar", *key)
     assert result.exit_code == 0, result.output
     assert "1000 +-12 ms are missing after segment 1 (media-server-lost)" in result.output
+    assert "200 ms are missing within segment 2 (packets-lost)" in result.output
     found = archive.read_archive((place / "cut.tar").read_bytes())
-    assert (found.manifest.duration_ms, found.manifest.gaps[0].start_ms) == (3000, 1000)
+    assert found.manifest.duration_ms == 3200
+    assert found.manifest.gaps == (Gap(1, 1000, 1000, "media-server-lost", 12), Gap(2, 3000, 200, OUTAGE, 0))
     source = SasfReader(found.files[FIRST]).header.source
     assert source is not None
     assert source["file_id"] == IDS[FIRST]
-    assert "1.0 s" in run("cut", place / "call.sasf.tar", place / "within.sasf", "--to", "1", *key).output
-    assert SasfReader((place / "within.sasf").read_bytes()).header.segment == 1
+    within = ("--from", "4.5", "--to", "6", *key)
+    assert "within.sasf: 1.0 s" in run("cut", place / "call.sasf.tar", place / "within.sasf", *within).output
+    assert SasfReader((place / "within.sasf").read_bytes()).header.segment == 2
 
 
 def test_files_of_several_recordings_are_not_taken_for_one(place: Path) -> None:
