@@ -119,7 +119,9 @@ def here(config: ConfigOption = DEFAULT_CONFIG) -> None:
     settings = load(config)
     server = told(lambda: ask_media_server(settings, "/control/media-server"))
     drained = f", drained {server['drained']}" if server["drained"] else ""
-    out.print(f"{server['name']} is {server['state']}, {server['sessions']} calls run{drained}", markup=False)
+    out.print(
+        f"{server['name']} is {server['state']}, {server['sessions']} calls run{drained}", markup=False, soft_wrap=True
+    )
     for controller, count in sorted(server["controllers"].items()):
         out.print(f"{controller or 'clients without a name'}: {count} calls", markup=False)
         if controller in server["effective"]:
