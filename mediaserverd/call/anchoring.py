@@ -250,6 +250,7 @@ class Anchoring:
 
     def _begin(self, target: str, legs: tuple[Leg, Leg], now: float, *, planned: bool = False) -> None:
         self._planned = planned
+        self._recordings.stay_at(target, now)
         self._move = Move(target, legs, self._audio, self._emit, self._setup.dice, dead=self._lost is not None)
         self._conversation.begin_move(self._move, now)
 

@@ -117,6 +117,12 @@ class Recordings:
         if self.current and self.current.server == server:
             self.current.break_off(EndReason.RECORDING_BROKEN, now)
 
+    def stay_at(self, server: str, now: float) -> None:
+        """The audio goes there. A server that it leaves without having been lost is one that it had never come to, as
+        when a controller dies in the middle of a move."""
+        if self.current and self.current.server != server:
+            self.leave_server(self.current.server, now)
+
     def give_up(self) -> None:
         """The reply to a start never came."""
         if self.current:

@@ -68,6 +68,7 @@ from tests.call.script import (
 
 KILLED: Final = MediaLost("m1", "killed")
 FIND: Final = FindMediaServers(Search(1), "record", ("m1",), relay_will_do=True)
+FIND_CARRIER: Final = FindMediaServers(Search(1), "call", ("m1",), relay_will_do=True)
 LOST: Final = WriteLedger(Ended(RECORDING_ID, 1, EndReason.MEDIA_SERVER_LOST, 4000))
 
 

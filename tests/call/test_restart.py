@@ -50,7 +50,8 @@ from mediaserverd.call.phase import Phase
 from mediaserverd.call.recording import RecordingState
 from mediaserverd.protocol import sdp
 from mediaserverd.protocol.negotiation import Side
-from tests.call.moving import asking, both_answer, direct, prepared
+from tests.call import test_failover as failover
+from tests.call.moving import asking, both_answer, direct, found, prepared
 from tests.call.script import B1, ORDER, RECORDING_ID, SETUP, Script, dialled, phone, relayed, replied, talking
 from tests.call.test_any_order import BODIES
 from tests.call.world import World
@@ -134,6 +135,28 @@ def test_a_move_on_its_way_ends_with_both_phones_at_the_same_place_and_no_sessio
     again = restarted(script)
     again.tell(TakenOver())
     assert again.tell(Woken(), after=LINGER_S) == [MediaDelete("m1")]
+
+
+@pytest.mark.parametrize("next_server", ["", "m2", "m3"])
+def test_a_recording_on_a_server_to_which_the_call_was_on_its_way_goes_on_wherever_the_call_goes(
+    next_server: str,
+) -> None:
+    script = failover.recorded()
+    script.tell(failover.KILLED)
+    failover.ready(script, "m2")
+    script.tell(failover.started(2))
+    script = restarted(script)
+    assert script.tell(TakenOver()) == [failover.FIND_CARRIER]
+    broken = WriteLedger(Ended(RECORDING_ID, 2, EndReason.RECORDING_BROKEN, 0))
+    commands = script.tell(found(*[next_server] if next_server else []))
+    if next_server == "m2":
+        assert broken not in commands
+        return
+    assert commands[0] == broken
+    commands = script.tell_all(*prepared()) if next_server else []
+    assert (failover.goes_on(3, "m3")[1] in commands) == bool(next_server)
+    commands = both_answer(script)
+    assert (WriteLedger(failover.replace_segment(3, "")) in commands) == (not next_server)
 
 
 def test_a_direct_call_goes_on_without_any_media_server() -> None:
