@@ -110,13 +110,14 @@ def timeline(parts: Sequence[Part]) -> Timeline:
             why = _why(parts, part, following)
             gaps.append(Gap(part.number, position, missing, why, _accuracy(part, following)))
         silence = max(-(following.heard_from_ms or 0), following.begin_ms - last_heard)
-    last = heard[-1]
-    pieces.append(Piece(last.number, silence))
-    gaps += _within(last, last.duration_ms, position + silence)
-    position += silence + heard_ms(last.cuts, last.duration_ms)
+    last, lost = heard[-1], [part for part in parts if part.number > heard[-1].number]
+    until = last.heard_until_ms(lost[0]) if lost else last.duration_ms
+    pieces.append(Piece(last.number, silence, until if lost else None))
+    gaps += _within(last, until, position + silence)
+    position += silence + heard_ms(last.cuts, until)
     pieces += [Piece(part.number, 0, 0) for part in kept if part not in heard]
     pieces.sort(key=lambda piece: piece.number)
-    return Timeline(tuple(pieces), (*gaps, *_behind(parts, heard, position)), position)
+    return Timeline(tuple(pieces), (*gaps, *_behind(last, lost, until, position)), position)
 
 
 def _within(part: Part, until_ms: int, position: int) -> Iterator[Gap]:
@@ -135,11 +136,10 @@ def _before(parts: Sequence[Part], heard: Sequence[Part]) -> Iterator[Gap]:
             yield Gap(0, 0, missing, lost[0].cause, _accuracy(lost[0], heard[0] if heard else lost[-1]))
 
 
-def _behind(parts: Sequence[Part], heard: Sequence[Part], position: int) -> Iterator[Gap]:
+def _behind(last: Part, lost: Sequence[Part], until_ms: int, position: int) -> Iterator[Gap]:
     """What the last one that is heard has not: because others were lost, or because its media server lost the end of it
     and no controller was there to notice."""
-    last, lost = heard[-1], [part for part in parts if part.number > heard[-1].number]
-    if lost and (missing := lost[-1].end_ms - last.end_ms) > 0:
+    if lost and (missing := lost[-1].end_ms - last.begin_ms - until_ms) > 0:
         why = lost[0].reason if lost[0].failed else last.cause
         yield Gap(last.number, position, missing, why, _accuracy(last, lost[-1]))
     elif not lost and (missing := (last.over_ms or last.end_ms) - last.end_ms) > UNNOTICED_MS:

@@ -74,6 +74,9 @@ def test_a_server_on_which_nobody_was_heard_is_part_of_the_gap() -> None:
     assert (found.pieces, found.gaps) == ((Piece(1, 0, 0), Piece(2)), (Gap(0, 0, 1320, "media-server-lost"),))
     found = timeline([lost(1, 0, 5000), lost(2, 6000, 3000, is_silent=True), part(3, 9800, 2000)])
     assert [(gap.after, gap.duration_ms, gap.reason) for gap in found.gaps] == [(1, 4800, "media-server-lost")]
+    frozen = lost(1, 0, 14_000, heard_to_ms=4300)
+    found = timeline([frozen, part(2, 5600, 200, is_silent=True)])
+    assert (found.gaps, found.duration_ms) == ((Gap(1, 4300, 1500, "media-server-lost"),), 4300)
     found = timeline([lost(1, 0, 5000), part(2, 6000, 900, is_silent=True)])
     assert [(gap.after, gap.duration_ms, gap.reason) for gap in found.gaps] == [(1, 1900, "media-server-lost")]
 
