@@ -2,7 +2,8 @@
 
 A call must have gone on until its phones ended it; one that never came about must have been under way when the
 controller was struck. Each call that was up has one recording, and each second of it is in that recording as it was
-spoken, or reported as missing: by a gap that names its reason, or by a span in which one side only was heard.
+spoken, or reported as missing: by a gap that names its reason, by a span in which one side only was heard, or by the
+time up to which it was heard at all.
 """
 
 from __future__ import annotations
@@ -11,29 +12,25 @@ import asyncio
 import math
 import time
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from tests.chaos.calls import Attempt, names
+from tests.chaos.listening import BESIDE_S, seconds_of, unheard
 from tests.chaos.strokes import Outage, longest_calm_s
 from tests.kit.cluster import MEDIA, Cluster
 from tests.kit.doors import Json
-from tests.kit.judge import judge
-from tests.kit.wav import read_wav
 
 EDGE_S: Final = 1.5  # a call's first and last moment: the promise is 1 s, and the machine may be busy
 SETTLED_S: Final = 120.0  # above the 60 s without audio after which a media server ends a call that nobody knows
 _STRUCK_S: Final = 10.0  # what was begun while the controller was away may fail so much later
-_BESIDE_S: Final = 0.5  # around a gap: the two sides do not stop and begin at the same moment
-_HEARD: Final = 0.9  # G.711 gives 0.99; what is partly missing, less
 _CALM_S: Final = 20.0  # links try again every 2 s at most, phones every 4 s, and the machine may be busy
-_PARTLY_HEARD: Final = 0.6  # some packets of a second are missing
 _JUDGED_S: Final = 3.0  # less than this has no sure place in what was said
-_SLACK_MS: Final = 150.0
 _TOLD: Final = 8  # of the seconds of one recording that are unexplained
+_AT_THE_END: Final = "silent at its end (heard_to_ms)"
 _REASONS: Final = frozenset(
     {
         "media-server-lost",
@@ -57,7 +54,7 @@ class Account:
     call_s: float = 0.0
     stored_s: float = 0.0
     judged_s: int = 0
-    missing_s: Counter[str] = field(default_factory=Counter)
+    missing_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     gaps: Counter[str] = field(default_factory=Counter)
     longest_gap_s: float = 0.0
     longest_calm_s: float = 0.0  # of a gap, in which the recording could have gone on
@@ -70,7 +67,10 @@ class Account:
             ("calls", f"{self.calls.total()}: {_listed(self.calls)}"),
             ("recordings", f"{self.recordings.total()}: {_listed(self.recordings)}; in {self.segments} segments"),
             ("seconds of calls", f"{self.call_s:.1f}"),
-            ("seconds stored", f"{self.stored_s:.1f}, of which {self.judged_s} on one channel each were listened to"),
+            (
+                "seconds of them stored",
+                f"{self.stored_s:.1f}; {self.judged_s} seconds of one channel each were listened to",
+            ),
         ]
         for reason, seconds in sorted(self.missing_s.items()):
             rows.append((f"gaps: {reason}", f"{seconds:.1f} s in {self.gaps[reason]}"))
@@ -147,7 +147,7 @@ def _matched(attempts: Sequence[Attempt], details: Sequence[Json]) -> Iterator[t
         of_call: list[list[Json]] = [[] for _ in calls]
         for detail in details:
             if detail["calling"]["station"] == station:
-                of_call[max(0, bisect_right(dialled, _seconds(detail["started_at"])) - 1)].append(detail)
+                of_call[max(0, bisect_right(dialled, seconds_of(detail["started_at"])) - 1)].append(detail)
         yield from zip(calls, of_call, strict=True)
 
 
@@ -163,25 +163,39 @@ async def _judge_recordings(
         found.recordings[detail["state"]] += 1
         faults, seconds = _judge_state(found, detail)
         if attempt.was_up:
-            faults += _needless(found, detail, outages)
-            missing = _uncovered(attempt, detail)
-            audio = b"" if missing else await _audio(cluster, detail)
-            missing += list(_unheard(found, attempt, detail, audio)) if audio else []
-            faults += _in_short([text for text, _ in missing])
-            seconds += sum(lasting for _, lasting in missing)
+            more, missing_s = await _judge_seconds(cluster, found, attempt, detail, outages)
+            faults, seconds = faults + more, seconds + missing_s
         found.unexplained_s += seconds
         if faults:
             found.faults.append(f"{who}: {'; '.join(faults)}; {_shown(detail)}")
 
 
+async def _judge_seconds(
+    cluster: Cluster, found: Account, attempt: Attempt, detail: Json, outages: Sequence[Outage]
+) -> tuple[list[str], float]:
+    """What of the call is neither stored nor told to be missing."""
+    silent_s = _silent_end_s(attempt, detail, outages)
+    missing = _uncovered(attempt, detail)
+    audio = b"" if missing else await _audio(cluster, detail)
+    if audio:
+        silent_from = attempt.ended_at - silent_s - seconds_of(_stored(detail)[0]["started_at"])
+        judged, unlike = unheard(attempt, detail, audio, [(silent_from - BESIDE_S, math.inf)] if silent_s else [])
+        found.judged_s += judged
+        missing += [(text, 1.0) for text in unlike]
+    if silent_s:
+        found.missing_s[_AT_THE_END] += silent_s
+        found.gaps[_AT_THE_END] += 1
+    unexplained_s = sum((lasting for _, lasting in missing), 0.0)
+    told_s = sum(gap["duration_ms"] for gap in detail["gaps"]) / 1000 + silent_s
+    found.stored_s += max(0.0, attempt.seconds - told_s - unexplained_s)
+    return _needless(found, detail, outages) + _in_short([text for text, _ in missing]), unexplained_s
+
+
 def _judge_state(found: Account, detail: Json) -> tuple[list[str], float]:
     """What of the recording's own word is no explanation, and for how long."""
     faults, seconds = [], 0.0
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    stored = _stored(detail)
     found.segments += len(stored)
-    length_s = (detail["duration_ms"] or 0) / 1000 if stored else 0.0
-    within_s = sum(gap["duration_ms"] for gap in _gaps_within(detail)) / 1000 if stored else 0.0
-    found.stored_s += length_s - within_s
     if not detail["announced"] or not detail["reason"]:
         faults.append("it was not announced, or has no reason")
     for gap in detail["gaps"]:
@@ -198,8 +212,8 @@ def _judge_state(found: Account, detail: Json) -> tuple[list[str], float]:
 def _needless(found: Account, detail: Json, outages: Sequence[Outage]) -> list[str]:
     """Gaps that lasted although everything that is needed was there."""
     faults = []
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
-    begin = _seconds(stored[0]["started_at"] if stored else detail["started_at"])
+    stored = _stored(detail)
+    begin = seconds_of(stored[0]["started_at"] if stored else detail["started_at"])
     for gap in detail["gaps"]:
         start, lasting = begin + gap["start_ms"] / 1000, gap["duration_ms"] / 1000
         start -= lasting if stored and not gap["after"] else 0.0
@@ -212,8 +226,8 @@ def _needless(found: Account, detail: Json, outages: Sequence[Outage]) -> list[s
 
 def _uncovered(attempt: Attempt, detail: Json) -> list[tuple[str, float]]:
     """What of the call lies before the recording's beginning or behind its end."""
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
-    begin = _seconds(stored[0]["started_at"] if stored else detail["started_at"])
+    stored = _stored(detail)
+    begin = seconds_of(stored[0]["started_at"] if stored else detail["started_at"])
     length_s = (detail["duration_ms"] or 0) / 1000 if stored else 0.0
     leading_s = sum(gap["duration_ms"] for gap in detail["gaps"] if gap["after"] == 0) / 1000
     trailing_s = sum(gap["duration_ms"] for gap in _gaps_behind(detail)) / 1000
@@ -228,7 +242,7 @@ def _uncovered(attempt: Attempt, detail: Json) -> list[tuple[str, float]]:
 
 async def _audio(cluster: Cluster, detail: Json) -> bytes:
     """The whole of it; nothing if there is too little of it to be judged."""
-    if not any(one["state"] == "stored" for one in detail["segments"]):
+    if not _stored(detail):
         return b""
     within_s = sum(gap["duration_ms"] for gap in _gaps_within(detail)) / 1000
     if detail["duration_ms"] / 1000 - within_s < _JUDGED_S:
@@ -236,44 +250,23 @@ async def _audio(cluster: Cluster, detail: Json) -> bytes:
     return await cluster.recorder.api.audio(detail["id"])
 
 
-def _unheard(found: Account, attempt: Attempt, detail: Json, audio: bytes) -> Iterator[tuple[str, float]]:
-    """Seconds that do not sound as they were spoken, and of which nothing is said."""
-    for side, (voice, heard) in enumerate(zip(attempt.voices, read_wav(audio), strict=True)):
-        verdict = judge(voice[: int(attempt.seconds * 8000)], heard, slack_ms=_SLACK_MS)
-        lag_s = verdict.lag_ms / 1000
-        excused, joints = list(_excused(detail, side)), list(_joints(detail))
-        first = max(0, math.ceil(-lag_s))  # seconds that were said before the recording began
-        found.judged_s += len(verdict.correlations)
-        for second, correlation in enumerate(verdict.correlations, first):
-            at = lag_s + second
-            spans = excused + joints if correlation > _PARTLY_HEARD else excused
-            if correlation <= _HEARD and not any(start < at + 1 and at < end for start, end in spans):
-                yield f"{('left', 'right')[side]} {second} s, at {at:.1f} s: {correlation:.2f}", 1.0
+def _silent_end_s(attempt: Attempt, detail: Json, outages: Sequence[Outage]) -> float:
+    """How long at the end of a call nothing reached its media server, as that was cut off or frozen then: whether
+    anything was sent nobody can tell who saw no later packet. The recording says so by ``heard_to_ms``."""
+    last = (_stored(detail) or [{"heard_to_ms": None}])[-1]
+    if last["heard_to_ms"] is None:
+        return 0.0
+    silent_from = seconds_of(last["started_at"]) + last["heard_to_ms"] / 1000
+    struck = any(
+        each.stroke.victim == last["media_server"] and each.began < attempt.ended_at and each.ended > silent_from - 1
+        for each in outages
+    )
+    silent_s = attempt.ended_at - silent_from
+    return silent_s if struck and silent_s > EDGE_S and not _gaps_behind(detail) else 0.0
 
 
-def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
-    """Where the recording says that something is missing, in seconds of its joined audio; and its very ends."""
-    length_s = detail["duration_ms"] / 1000
-    yield -1.0, 0.5
-    yield length_s - 0.5, length_s + 1.0
-    for gap in detail["gaps"]:
-        start = gap["start_ms"] / 1000
-        yield start - _BESIDE_S, start + gap["duration_ms"] / 1000 + _BESIDE_S
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
-    for one in stored:
-        offset = _seconds(one["started_at"]) - _seconds(stored[0]["started_at"])
-        for of_side, start_ms, end_ms in (one["quality"] or {}).get("one_way", ()):
-            if of_side == side:
-                yield offset + start_ms / 1000 - _BESIDE_S, offset + end_ms / 1000 + _BESIDE_S
-
-
-def _joints(detail: Json) -> Iterator[tuple[float, float]]:
-    """Where one media server took over from another: the phones go there one after the other, and so one side may lose
-    a few packets where the recording as a whole has no gap."""
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
-    for one in stored[1:]:
-        at = _seconds(one["started_at"]) - _seconds(stored[0]["started_at"])
-        yield at - _BESIDE_S, at + _BESIDE_S
+def _stored(detail: Json) -> list[Json]:
+    return [one for one in detail["segments"] if one["state"] == "stored"]
 
 
 def _gaps_within(detail: Json) -> list[Json]:
@@ -308,7 +301,3 @@ def _listed(counts: Counter[str]) -> str:
 
 def _clock(at: float) -> str:
     return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]
-
-
-def _seconds(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()

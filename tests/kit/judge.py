@@ -107,7 +107,7 @@ def judge(spoken: Samples, heard: Samples, *, slack_ms: float = 20.0) -> Verdict
     for start in range(0, len(said) - RATE + 1, RATE):
         if start + lag < 0 or start + lag + RATE > len(got):
             continue  # the window was not recorded as a whole
-        score, shift = _best(said[start : start + RATE], got, start + lag, slack)
+        score, shift = best_match(said[start : start + RATE], got, start + lag, slack)
         correlations.append(score)
         lags.append((lag + shift) * 1000 / RATE)
     return Verdict(lag * 1000 / RATE, tuple(correlations), tuple(lags), _dropped_ms(said, got, lag))
@@ -158,7 +158,7 @@ def _global_lag(said: _Wave, got: _Wave) -> int:
     return peak if peak < len(got) else peak - size
 
 
-def _best(piece: _Wave, got: _Wave, at: int, slack: int) -> tuple[float, int]:
+def best_match(piece: _Wave, got: _Wave, at: int, slack: int) -> tuple[float, int]:
     """The best normalised correlation of ``piece`` with ``got`` around ``at``, and its shift against ``at``."""
     first = max(0, at - slack)
     around = got[first : at + len(piece) + slack]
