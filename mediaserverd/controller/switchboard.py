@@ -190,16 +190,18 @@ class Switchboard:
 
     def media_lost(self, server: str, reason: str) -> None:
         self.traces.lost(server, reason)
-        for live in list(self.calls.values()):
-            self._feed(live, on.MediaLost(server, reason))
-        self.pump()
+        self._feed_all(on.MediaLost(server, reason))
 
     def media_listed(self, server: str, call_ids: Collection[str] | None) -> None:
         self._succession.media_listed(server, call_ids)
 
     def media_usable(self, server: str) -> None:
+        self._feed_all(on.MediaUsable(server))
+
+    def _feed_all(self, event: on.MediaLost | on.MediaUsable) -> None:
         for live in list(self.calls.values()):
-            self._feed(live, on.MediaUsable(server))
+            if not self._succession.keeps(live, event):
+                self._feed(live, event)
         self.pump()
 
     def media_notified(self, server: str, notification: Mapping[str, Any]) -> None:

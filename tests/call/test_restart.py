@@ -45,7 +45,7 @@ from mediaserverd.call.events import (
     TakenOver,
     Woken,
 )
-from mediaserverd.call.ledger import Ended, EndReason
+from mediaserverd.call.ledger import Ended, EndReason, Failed
 from mediaserverd.call.phase import Phase
 from mediaserverd.call.recording import RecordingState
 from mediaserverd.protocol import sdp
@@ -277,12 +277,13 @@ def test_whatever_has_happened_a_snapshot_gives_a_call_with_the_same_snapshot_an
     assert again is not None
     assert replace(again, audio=kept.audio, recordings=kept.recordings) == kept
     assert (again.audio.server, again.audio.agreed) == (kept.audio.server, kept.audio.agreed)
-    call.handle(TakenOver(), world.now)
-    commands = [*call.handle(HungUp(CALLER), world.now), *_the_end(call, world.now)]
+    before = call.handle(TakenOver(), world.now)
+    commands = [*before, *call.handle(HungUp(CALLER), world.now), *_the_end(call, world.now)]
     assert type(commands[-1]).__name__ == "Finished"
     owed = [each for each in kept.recordings if each.state in (RecordingState.ASKED, RecordingState.RUNNING)]
     written = [command.entry for command in commands if isinstance(command, WriteLedger)]
-    assert len([entry for entry in written if isinstance(entry, Ended)]) >= len(owed)
+    ended = {(entry.recording_id, entry.segment) for entry in written if isinstance(entry, Ended | Failed)}
+    assert {(each.order.recording_id, each.segment) for each in owed} <= ended
 
 
 def _the_end(call: Call, now: float) -> list[object]:

@@ -20,7 +20,7 @@ from tests.controller.waiting import until
 from tests.media.calls import with_recipient
 
 
-def _media_settings(site: Site) -> MediaSettings:
+def media_settings(site: Site) -> MediaSettings:
     spool = site.directory / "spool"
     spool.mkdir(exist_ok=True)
     tls = site.server_tls
@@ -91,7 +91,7 @@ async def stage_of(site: Site, **given: object) -> AsyncIterator[Stage]:
         recorder = ListeningRecorder(site, 8443, controller="ctl")
         await recorder.server.start()
         stack.push_async_callback(recorder.server.stop)
-        media = MediaServer(_media_settings(site))
+        media = MediaServer(media_settings(site))
         await media.start()
         stack.push_async_callback(media.stop)
         controller = Controller(controller_settings(site, **given))

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from mediaserverd.controller.media_link import MediaState
 from mediaserverd.controller.server import Controller
+from mediaserverd.controller.succession import Succession
+from mediaserverd.media.server import MediaServer
 from tests.controller.raw_ng import ask_as_controller
-from tests.controller.raw_phone import RawMessage
+from tests.controller.raw_phone import RawMessage, RawPhone
 from tests.controller.site import Site, controller_settings
-from tests.controller.stage import Stage, stage_of, talk
+from tests.controller.stage import Stage, media_settings, stage_of, talk
 from tests.controller.waiting import until
 
 pytestmark = pytest.mark.timeout(60)
@@ -168,6 +170,42 @@ async def test_a_recording_that_broke_off_while_no_controller_ran_is_known_to_th
             assert await stage.running() == 1
         finally:
             await controller.stop()
+
+
+async def both_move(alice: RawPhone, bob: RawPhone) -> None:
+    for phone, port in ((alice, 40000), (bob, 50000)):
+        offer = await phone.next("INVITE")
+        phone.reply(offer, 200, "OK", phone.sdp(port))
+        await phone.next("ACK")
+
+
+async def test_a_media_server_that_is_back_before_phones_can_be_spoken_to_takes_the_call_when_they_can(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = Succession.hear
+
+    async def hear_for_long(succession: Succession) -> None:
+        """As if another call waited for another media server."""
+        await hear(succession)
+        await asyncio.sleep(1.0)
+
+    monkeypatch.setattr(Succession, "hear", hear_for_long)
+    async with stage_of(site) as stage:
+        alice, bob = await stage.phone("alice"), await stage.phone("bob")
+        await talk(alice, bob)
+        await until(lambda: ("started",) in stage.ledger("event"))
+        await stage.media.stop()
+        await both_move(alice, bob)
+        await until(lambda: ("expected", 2, "") in stage.ledger("event", "segment", "media_server"))
+        await stage.controller.hand_over()
+        await stage.controller.stop()
+        async with AsyncExitStack() as stack:
+            for part in (MediaServer(media_settings(site)), Controller(controller_settings(site))):
+                await part.start()
+                stack.push_async_callback(part.stop)
+            await both_move(alice, bob)
+            await until(lambda: ("started", 3) in stage.ledger("event", "segment"))
+            assert await stage.running() == 1
 
 
 async def test_a_call_that_the_media_server_has_lost_meanwhile_goes_on_without_it(site: Site) -> None:
