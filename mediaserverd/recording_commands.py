@@ -54,7 +54,7 @@ def quality(
     for segment in segments:
         _print_segment(segment)
     for gap in timeline_of(segments).gaps:
-        out.print(str(gap), markup=False, highlight=False)
+        out.print(str(gap), markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_segment(segment: Mapping[str, Any]) -> None:

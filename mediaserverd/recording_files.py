@@ -56,11 +56,9 @@ Seconds: TypeAlias = tuple[float, float | None]  # from and to; None: the end
 def show(files: list[Path], keys: list[PrivateKey]) -> None:
     recording = _one(files, keys, unheard)
     if not recording.is_one_file:
-        out.print(
-            f"{recording.name}: {len(recording.segments)} segments", markup=False, highlight=False, soft_wrap=True
-        )
+        _say(f"{recording.name}: {len(recording.segments)} segments")
         for gap in recording.gaps:
-            out.print(f"  {gap}", markup=False, highlight=False)
+            _say(f"  {gap}")
     for segment in recording.segments:
         reader = segment.reader
         contents = _read(segment) if reader.readable else None
@@ -114,7 +112,7 @@ def cut(
                 write_archive(recording, wanted, target, signer, recipients)
     seconds = (wanted[-1].at + wanted[-1].end - wanted[-1].start - wanted[0].at) / UNITS_PER_SECOND
     of = f", an archive of {len(wanted)} segments" if len(wanted) > 1 else ""
-    out.print(f"{output}: {seconds:.1f} s{of}", markup=False)
+    _say(f"{output}: {seconds:.1f} s{of}")
 
 
 def recover(file: Path, signer: Ed25519PrivateKey) -> None:
@@ -143,7 +141,12 @@ def export(files: list[Path], output: Path, form: str, span: Seconds, keys: list
     sound = _sound(_wanted(recording, span), chosen)
     with _bar(output.name) as progress, _written(output, force) as target:
         encode(sound, chosen, target, progress)
-    out.print(f"{output}: {sound.frames / sound.sample_rate:.1f} s at {sound.sample_rate} Hz", markup=False)
+    _say(f"{output}: {sound.frames / sound.sample_rate:.1f} s at {sound.sample_rate} Hz")
+
+
+def _say(line: str) -> None:
+    """As it is, however narrow the terminal: others read it too."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _one(files: list[Path], keys: list[PrivateKey], progress: Told) -> Recording:
