@@ -14,7 +14,7 @@ namespace engine {
 
 namespace {
 
-// With the 400 ms of an open chunk and the 100 ms of a drain of the rings, a power cut costs less than a second.
+// With the 400 ms that a packet waits for its chunk to be written, a power cut costs less than a second.
 constexpr std::chrono::milliseconds kInterval{300};
 
 }  // namespace

@@ -17,4 +17,11 @@ void PacketsByTap::add(const TappedPacket& packet) {
     chain.last = at;
 }
 
+void PacketsByTap::expect(std::uint32_t entry) const noexcept {
+    constexpr std::size_t kCacheLine = 64;
+    if (entry == kNone) return;
+    const Bytes datagram = entries_[entry].packet.datagram;
+    for (std::size_t i = 0; i < datagram.size(); i += kCacheLine) __builtin_prefetch(datagram.data() + i);
+}
+
 }  // namespace engine

@@ -10,8 +10,8 @@
 namespace engine {
 
 // Brings packets of many taps, as they come mixed out of a ring, into the order of their taps; those of one tap stay in
-// theirs. A recording is then fetched into the processor's cache once for several packets, which would else cost more
-// than what is done with a packet there.
+// theirs. A recording is then fetched into the processor's cache once for many packets, which would else cost more than
+// what is done with a packet there. The packets themselves are fetched ahead.
 class PacketsByTap {
   public:
     void add(const TappedPacket& packet);
@@ -20,7 +20,10 @@ class PacketsByTap {
     template <class Take>
     void take_all(Take&& take) {
         for (const std::size_t tap : taps_) {
-            for (std::uint32_t at = chains_[tap].first; at != kNone; at = entries_[at].next) take(entries_[at].packet);
+            for (std::uint32_t at = chains_[tap].first; at != kNone; at = entries_[at].next) {
+                expect(entries_[at].next);
+                take(entries_[at].packet);
+            }
             chains_[tap] = {};
         }
         taps_.clear();
@@ -38,6 +41,8 @@ class PacketsByTap {
         std::uint32_t first = kNone;
         std::uint32_t last = kNone;
     };
+
+    void expect(std::uint32_t entry) const noexcept;
 
     std::vector<Entry> entries_;
     std::vector<Chain> chains_;      // by TapId

@@ -41,10 +41,12 @@ class RecordCoder {
     };
     static constexpr std::uint64_t kUsualCadence = 160;  // 20 ms, until a chunk showed another
 
-    static void add_full(Body& body, std::uint8_t first, SideState& state, const RtpHeader& header, std::size_t length,
-                         std::uint64_t arrival);
-    static void add_difference(Body& body, std::uint8_t first, SideState& state, const RtpHeader& header,
-                               std::size_t length, std::uint64_t arrival);
+    class Head;
+
+    static Head full(std::uint8_t first, SideState& state, const RtpHeader& header, std::size_t length,
+                     std::uint64_t arrival) noexcept;
+    static Head difference(std::uint8_t first, SideState& state, const RtpHeader& header, std::size_t length,
+                           std::uint64_t arrival) noexcept;
 
     std::array<SideState, 2> sides_;
 };

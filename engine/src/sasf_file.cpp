@@ -27,9 +27,8 @@ SasfFile::SasfFile(const std::string& path, const Opening& opening, Bytes meta, 
     : zero_(zero), seal_(opening.head, opening.key, opening.signing_key) {
     fd_ = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600);
     if (fd_ < 0) throw std::system_error(errno, std::generic_category(), path);
-    pending_ = opening.head;
-    pending_.insert(pending_.end(), opening.keybox.begin(), opening.keybox.end());
-    open_.resize(kHeaderSize);
+    append(opening.head);
+    append(opening.keybox);
     add_record(RecordCoder::Kind::kMeta, Side::kCaller, zero, meta);
     close_chunk();
     if (error_ != 0) {
@@ -49,8 +48,8 @@ SasfFile::SasfFile(SasfFile&& other) noexcept
       zero_(other.zero_),
       seal_(std::move(other.seal_)),
       coder_(other.coder_),
-      open_(std::move(other.open_)),
-      pending_(std::move(other.pending_)),
+      out_(std::move(other.out_)),
+      chunk_at_(other.chunk_at_),
       index_(std::move(other.index_)),
       opened_(other.opened_),
       latest_(other.latest_),
@@ -65,7 +64,7 @@ void SasfFile::add_packet(Side side, const RtpHeader& header, Bytes payload, Tim
     if (error_ != 0) return;
     const FileTime time = since_zero(arrival);
     open_chunk_at(time);
-    coder_.add_packet(open_, side, header, payload, time);
+    coder_.add_packet(out_, side, header, payload, time);
     ++packets_[index_of(side)];
     close_if_full();
 }
@@ -73,7 +72,7 @@ void SasfFile::add_packet(Side side, const RtpHeader& header, Bytes payload, Tim
 void SasfFile::add_record(RecordCoder::Kind kind, Side side, Time time, Bytes octets) {
     if (error_ != 0) return;
     open_chunk_at(since_zero(time));
-    coder_.add_record(open_, kind, side, since_zero(time), octets);
+    coder_.add_record(out_, kind, side, since_zero(time), octets);
     close_if_full();
 }
 
@@ -83,35 +82,41 @@ FileTime SasfFile::since_zero(Time time) const noexcept {
 
 // A chunk that waited for the disk takes no records of a later time than its own span.
 void SasfFile::open_chunk_at(FileTime time) {
-    if (open_.size() > kHeaderSize && time >= opened_ + kMaxChunk) close_chunk();
-    if (open_.size() == kHeaderSize) opened_ = time;
+    if (is_open() && time >= opened_ + kMaxChunk) close_chunk();
+    if (!is_open()) {
+        opened_ = time;
+        out_.reserve(chunk_at_ + kUsualOctets);
+        out_.resize(chunk_at_ + kHeaderSize);
+    }
     latest_ = time;
 }
 
 void SasfFile::close_if_full() {
-    if (open_.size() >= kMaxChunkOctets) close_chunk();
+    if (out_.size() - chunk_at_ >= kMaxChunkOctets) close_chunk();
 }
 
-void SasfFile::close_due(Time now) {
-    if (open_.size() > kHeaderSize && since_zero(now) >= opened_ + kMaxChunk) close_chunk();
-    if (unsigned_ != 0 && since_zero(now) >= unsigned_since_ + kMaxUnsigned) add_checkpoint(since_zero(now));
+void SasfFile::close_due(Time now, std::chrono::milliseconds next) {
+    const FileTime by = since_zero(now + next);
+    const auto is_signing_due = [&] { return unsigned_ != 0 && by >= unsigned_since_ + kMaxUnsigned; };
+    if (is_signing_due() || by >= opened_ + kMaxChunk) close_chunk();
+    if (!is_signing_due()) return;
+    add_checkpoint(since_zero(now));
     write_out();
 }
 
 void SasfFile::close_chunk() {
-    if (error_ != 0 || open_.size() == kHeaderSize) return;
-    index_.add(number_, milliseconds_of(opened_), end());
+    if (error_ != 0 || !is_open()) return;
+    index_.add(number_, milliseconds_of(opened_), octets_ + chunk_at_);
     const std::uint32_t number = number_;
-    const std::span<std::uint8_t> body = std::span(open_).subspan(kHeaderSize);
+    const std::span<std::uint8_t> chunk = std::span(out_).subspan(chunk_at_);
+    const std::span<std::uint8_t> body = chunk.subspan(kHeaderSize);
     const Header header = make_header(ChunkType::kRecords, body.size(), milliseconds_of(opened_));
-    std::copy(header.begin(), header.end(), open_.begin());
+    std::copy(header.begin(), header.end(), chunk.begin());
     ChunkSeal::Tag tag;
     const bool is_sealed =
         seal_.is_encrypting() ? seal_.encrypt(number, header, body, tag) : seal_.tag_clear(header, body, tag);
     if (!is_sealed) return give_up(ENOMEM);
-    open_.insert(open_.end(), tag.begin(), tag.end());
-    pending_.insert(pending_.end(), open_.begin(), open_.end());
-    open_.resize(kHeaderSize);
+    append(tag);
     coder_.start_chunk();
     ++records_;
     if (!seal_.is_encrypting() && unsigned_++ == 0) unsigned_since_ = opened_;
@@ -125,8 +130,8 @@ void SasfFile::finish(Time now, std::string_view reason) {
     const std::uint64_t index = add_index(time_ms);
     const std::uint64_t seal = end();
     add_seal(time_ms, reason, index);
-    append_little_endian(pending_, seal);
-    pending_.insert(pending_.end(), kTrailer.begin(), kTrailer.end());
+    append_little_endian(out_, seal);
+    append({reinterpret_cast<const std::uint8_t*>(kTrailer.data()), kTrailer.size()});
     write_out();
 }
 
@@ -172,13 +177,17 @@ SasfFile::Header SasfFile::make_header(ChunkType type, std::size_t body, std::ui
 void SasfFile::add_clear_chunk(const Header& header, Bytes body) {
     ChunkSeal::Tag tag;
     if (error_ != 0 || !seal_.tag_clear(header, body, tag)) return give_up(ENOMEM);
-    for (const Bytes part : {Bytes(header), body, Bytes(tag)}) {
-        pending_.insert(pending_.end(), part.begin(), part.end());
-    }
+    for (const Bytes part : {Bytes(header), body, Bytes(tag)}) append(part);
+}
+
+// Behind what is closed.
+void SasfFile::append(Bytes octets) {
+    out_.insert(out_.end(), octets.begin(), octets.end());
+    chunk_at_ = out_.size();
 }
 
 void SasfFile::write_out() noexcept {
-    Bytes rest(pending_);
+    Bytes rest(out_);
     while (!rest.empty() && error_ == 0) {
         const ssize_t written = write(fd_, rest.data(), rest.size());
         if (written >= 0) {
@@ -188,7 +197,8 @@ void SasfFile::write_out() noexcept {
             give_up(errno);
         }
     }
-    pending_.clear();
+    out_ = {};
+    chunk_at_ = 0;
 }
 
 void SasfFile::give_up(int error) noexcept {

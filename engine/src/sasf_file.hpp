@@ -24,7 +24,8 @@ struct Opening {
 };
 
 // A SASF file (docs/sasf.md) while it is written. Records gather in one open chunk, which goes to the file in one call
-// to the system when it is closed: so nothing of an encrypted recording reaches the disk in the clear.
+// to the system when it is closed: so nothing of an encrypted recording reaches the disk in the clear. Between two
+// chunks there is no memory for any, so that the chunk of the next file finds the same, still in the cache.
 //
 // After the first error the file is given up: further records are dropped, because what follows a torn chunk would only
 // have to be found again. Nothing here forces data to the disk; see Flusher.
@@ -50,7 +51,8 @@ class SasfFile {
     void add_record(RecordCoder::Kind kind, Side side, Time time, Bytes octets);
 
     void close_chunk();
-    void close_due(Time now);  // what has been open, or unsigned, for long enough
+    // What has been open, or unsigned, for too long by the `next` time that this is called.
+    void close_due(Time now, std::chrono::milliseconds next);
     // Closes the last chunk; index, seal and trailer follow. `reason` is JSON.
     void finish(Time now, std::string_view reason);
 
@@ -61,9 +63,11 @@ class SasfFile {
   private:
     enum class ChunkType : std::uint8_t { kRecords = 1, kCheckpoint = 2, kIndex = 3, kSeal = 4 };
     static constexpr std::size_t kHeaderSize = 16;
+    static constexpr std::size_t kUsualOctets = 8 << 10;  // 400 ms of G.711 of both sides, and a checkpoint
     using Header = std::array<std::uint8_t, kHeaderSize>;
 
     FileTime since_zero(Time time) const noexcept;
+    bool is_open() const noexcept { return chunk_at_ < out_.size(); }
     void open_chunk_at(FileTime time);
     void close_if_full();
     void add_checkpoint(FileTime now);
@@ -71,7 +75,8 @@ class SasfFile {
     void add_seal(std::uint32_t time_ms, std::string_view reason, std::uint64_t index);
     Header make_header(ChunkType type, std::size_t body, std::uint32_t time_ms) noexcept;
     void add_clear_chunk(const Header& header, Bytes body);
-    std::uint64_t end() const noexcept { return octets_ + pending_.size(); }
+    void append(Bytes octets);
+    std::uint64_t end() const noexcept { return octets_ + out_.size(); }
     void write_out() noexcept;
     void give_up(int error) noexcept;
 
@@ -80,8 +85,9 @@ class SasfFile {
     Time zero_;
     ChunkSeal seal_;
     RecordCoder coder_;
-    std::vector<std::uint8_t> open_;     // the open chunk: room for its header, then the body
-    std::vector<std::uint8_t> pending_;  // closed chunks on their way to the file
+    std::vector<std::uint8_t>
+        out_;                   // on its way to the file; at its end the open chunk: room for its header, then body
+    std::size_t chunk_at_ = 0;  // where that begins
     ChunkIndex index_;
     FileTime opened_{};          // of the first record in the open chunk
     FileTime latest_{};          // of the last record

@@ -60,10 +60,11 @@ void SpoolWriter::post(Order order) {
 void SpoolWriter::run() {
     std::vector<Order> orders;
     bool is_stopping = false;
+    auto next_turn = std::chrono::steady_clock::now() + kTurn;
     while (!is_stopping) {
         {
             std::unique_lock lock(mutex_);
-            posted_.wait_for(lock, kDrainInterval, [this] { return is_stopping_ || !orders_.empty(); });
+            posted_.wait_until(lock, next_turn, [this] { return is_stopping_ || !orders_.empty(); });
             orders.swap(orders_);
             is_stopping = is_stopping_;
         }
@@ -72,14 +73,23 @@ void SpoolWriter::run() {
             carry_out(order);
         }
         orders.clear();
-        for (TapRing* ring : rings_) drain(*ring, ring->head());
-        for (const auto& recording : recordings_) {
-            if (!recording) continue;
-            if (is_stopping) recording->file.close_chunk();
-            recording->file.close_due(clock_.now());
-            tell_failure(*recording);
+        if (is_stopping || std::chrono::steady_clock::now() >= next_turn) {
+            next_turn = std::chrono::steady_clock::now() + kTurn;
+            take_turn(is_stopping);
         }
         tell_waiting();
+    }
+}
+
+void SpoolWriter::take_turn(bool is_last) {
+    for (unsigned pass = 0; pass < kPasses; ++pass) {
+        for (TapRing* ring : rings_) drain(*ring, ring->head());
+    }
+    for (const auto& recording : recordings_) {
+        if (!recording) continue;
+        if (is_last) recording->file.close_chunk();
+        recording->file.close_due(clock_.now(), kTurn);
+        tell_failure(*recording);
     }
 }
 

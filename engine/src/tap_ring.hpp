@@ -18,8 +18,11 @@ namespace engine {
 // Positions count octets since the ring was made and never wrap within the life of an engine (2^64); so a position
 // names a moment: what was put before it and what after.
 //
+// A packet that finds the ring empty goes to its beginning again: so as long as the consumer keeps up, the memory in
+// use is what comes between two drains, and stays in the processor's cache, however large the ring.
+//
 // Limits: the size is a power of two and at least kMinBytes. A packet that finds no room is refused, for the caller to
-// count. Memory is taken from the system page by page as the ring first fills, so an unused ring costs nothing.
+// count. Memory is taken from the system page by page as the ring first fills, so what was never needed costs nothing.
 class TapRing {
   public:
     static constexpr std::size_t kMinBytes = 1 << 16;  // thirty times the largest datagram that workers read
@@ -38,6 +41,7 @@ class TapRing {
     bool drain(
         std::uint64_t end, std::size_t octets, Take&& take, Settle&& settle = [] {}) {
         std::uint64_t at = tail_.load(std::memory_order_relaxed);
+        if (at < end) at = behind_leap(at);
         const std::uint64_t limit = at + octets;
         while (at < end && at < limit) {
             at = skip_to_record(at);
@@ -67,9 +71,14 @@ class TapRing {
         Time arrival;
     };
     static constexpr std::uint32_t kPadding = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
 
     static std::size_t record_bytes(std::size_t datagram) noexcept { return (sizeof(Record) + datagram + 7) & ~7ULL; }
     std::uint8_t* at(std::uint64_t position) const noexcept { return memory_ + (position & mask_); }
+    std::uint64_t next_lap(std::uint64_t position) const noexcept { return (position | mask_) + 1; }
+    std::uint64_t behind_leap(std::uint64_t position) const noexcept;
+    std::uint64_t leap_if_empty(std::uint64_t head) noexcept;
+    void expect_record(std::uint64_t position, std::size_t octets) const noexcept;
     std::uint32_t size_at(std::uint64_t position) const noexcept;
     std::uint64_t skip_to_record(std::uint64_t position) const noexcept;
     TappedPacket packet_at(std::uint64_t position) const noexcept;
@@ -80,7 +89,8 @@ class TapRing {
     // Apart by a cache line, because each is written by the other thread than the one that waits for it.
     alignas(64) std::atomic<std::uint64_t> head_{0};
     alignas(64) std::atomic<std::uint64_t> tail_{0};
-    alignas(64) std::uint64_t known_tail_ = 0;  // the producer's last look at tail_
+    alignas(64) std::atomic<std::uint64_t> leap_{kNever};  // where the producer last went to the next lap, being empty
+    std::uint64_t known_tail_ = 0;                         // the producer's last look at tail_
 };
 
 }  // namespace engine

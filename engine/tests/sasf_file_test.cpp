@@ -74,7 +74,7 @@ Cost record_call(bool is_encrypted, int packets) {
     std::uniform_int_distribution<int> late_us(0, 5000);
     for (int i = 0; i < packets; ++i) {
         speak(file, i, {microseconds(late_us(random)), microseconds(late_us(random))});
-        file.close_due(kStart + milliseconds(20) * i + microseconds(5000));
+        file.close_due(kStart + milliseconds(20) * i + microseconds(5000), {});
     }
     file.finish(kStart + milliseconds(20) * packets, "\"stopped\"");
     const std::uint64_t size = std::filesystem::file_size(disk.path);
@@ -118,9 +118,9 @@ TEST("in clear, nothing stays unsigned for more than 5 s, neither while there is
     int i = 0;
     for (; i < 1'000; ++i) {  // 20 s
         speak(file, i, {});
-        file.close_due(kStart + milliseconds(20) * i);
+        file.close_due(kStart + milliseconds(20) * i, {});
     }
-    for (int ms = 0; ms <= 5'000; ms += 50) file.close_due(kStart + milliseconds(20 * i + ms));
+    for (int ms = 0; ms <= 5'000; ms += 50) file.close_due(kStart + milliseconds(20 * i + ms), {});
     const auto chunks = chunks_in(disk.path);
     CHECK(chunks.back().type == kCheckpoint);
     std::size_t checkpoints = 0;

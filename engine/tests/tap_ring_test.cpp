@@ -57,6 +57,33 @@ TEST("a position separates the packets before it from those after it") {
     CHECK((order == std::vector<TapId>{TapId{1}, TapId{2}}));
 }
 
+TEST("a ring whose consumer keeps up uses its beginning alone, however much passes through") {
+    TapRing ring(TapRing::kMinBytes);
+    std::vector<const std::uint8_t*> places;
+    const auto take = [&](const TappedPacket& got) { places.push_back(got.datagram.data()); };
+    for (int i = 0; i < 1000; ++i) {
+        CHECK(ring.put(packet(rtp({}, 160))) && ring.put(packet(rtp({}, 160))));
+        CHECK(ring.fill_permille() < 10);
+        CHECK(ring.drain(ring.head(), kNoLimit, take));
+        CHECK(ring.fill_permille() == 0);
+    }
+    for (std::size_t i = 2; i < places.size(); ++i) CHECK(places[i] == places[i % 2]);
+    CHECK(places.size() == 2000);
+}
+
+TEST("a ring that has begun anew has all its room") {
+    TapRing ring(TapRing::kMinBytes);
+    const Datagram datagram = rtp({}, 1000);
+    const auto fill = [&] {
+        int put = 0;
+        while (ring.put(packet(datagram))) ++put;
+        return put;
+    };
+    const int room = fill();
+    ring.drain(ring.head(), kNoLimit, [](const TappedPacket&) {});
+    CHECK(fill() == room);
+}
+
 TEST("a drain that is bounded in octets says that it did not reach the end") {
     TapRing ring(TapRing::kMinBytes);
     for (int i = 0; i < 10; ++i) ring.put(packet(rtp({})));

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TAP_RING_BYTES = (
     64 << 20
-)  # per worker: 15 s of a stalled disk at 1000 recorded G.711 calls (100 packets/s of 220 bytes each)
+)  # per worker: 3 s of a stalled disk at 1000 recorded G.711 calls (100 packets/s of 220 bytes each)
 
 T = TypeVar("T", bound="DataclassInstance")
 Endpoint = tuple[str, int]
