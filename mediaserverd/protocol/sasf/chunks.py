@@ -43,11 +43,14 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
+    """``whole``: of one in clear whose tag was seen to hold, the hash that the tag is the beginning of."""
+
     offset: int
     kind: int
     length: int
     number: int
     time_ms: int
+    whole: bytes = b""
 
     @property
     def body_at(self) -> int:
@@ -81,16 +84,19 @@ class Cipher:
         if self.encrypted and kind is Kind.RECORDS:
             assert self._aead is not None
             return header + self._aead.encrypt(_nonce(number), body, self.digest + header)
-        return header + body + self._clear_tag(header, body)
+        return header + body + _print(self.digest, header, body)[:TAG_BYTES]
 
     def knows(self, chunk: Chunk) -> bool:
         """Whether it can tell if the tag holds."""
         return self._aead is not None or not self.encrypted or chunk.kind != Kind.RECORDS
 
-    def holds(self, view: memoryview, chunk: Chunk) -> bool:
-        """For chunks in clear."""
+    def holding(self, view: memoryview, chunk: Chunk) -> Chunk | None:
+        """A chunk in clear, as one whose tag was seen to hold; None if it does not."""
         header, body = view[chunk.offset : chunk.body_at], view[chunk.body_at : chunk.end - TAG_BYTES]
-        return self._clear_tag(header, body) == view[chunk.end - TAG_BYTES : chunk.end]
+        whole = _print(self.digest, header, body)
+        if whole[:TAG_BYTES] != view[chunk.end - TAG_BYTES : chunk.end]:
+            return None
+        return Chunk(chunk.offset, chunk.kind, chunk.length, chunk.number, chunk.time_ms, whole)
 
     def decrypt(self, view: memoryview, chunk: Chunk, into: memoryview) -> bool:
         """The body of an encrypted chunk to ``into``, of its very length; False if its tag does not hold."""
@@ -101,9 +107,6 @@ class Cipher:
         except InvalidTag:
             return False
         return True
-
-    def _clear_tag(self, header: bytes | memoryview, body: bytes | memoryview) -> bytes:
-        return _print(self.digest, header, body)[:TAG_BYTES]
 
 
 class Before:
@@ -117,12 +120,16 @@ class Before:
         self._digest = opening.digest
         self._every_byte = opening.header.encrypted
 
-    def take(self, chunk: bytes | memoryview) -> None:
-        """A whole one, whose tag holds."""
+    def take(self, chunk: bytes) -> None:
+        """One that has just been made."""
         if self._every_byte:
             self._hash.update(chunk)
         else:
             self._hash.update(_print(self._digest, chunk[: CHUNK_HEADER.size], chunk[CHUNK_HEADER.size : -TAG_BYTES]))
+
+    def take_held(self, view: memoryview, chunk: Chunk) -> None:
+        """One of a scan."""
+        self._hash.update(view[chunk.offset : chunk.end] if self._every_byte else chunk.whole)
 
     def take_stray(self, between: memoryview) -> None:
         """What is no chunk, or one whose tag does not hold."""

@@ -162,7 +162,7 @@ class SasfReader:
         return next((each for each in reversed(hop(self.view, self.opening.size)) if self._is_seal(each)), None)
 
     def _is_seal(self, chunk: Chunk) -> bool:
-        return chunk.kind == Kind.SEAL and self.cipher.holds(self.view, chunk)
+        return chunk.kind == Kind.SEAL and self.cipher.holding(self.view, chunk) is not None
 
     def _whole(self) -> tuple[Contents, list[Finding]]:
         scan = self.scan
@@ -213,7 +213,7 @@ class SasfReader:
     def _indexed(self, start_ms: int) -> int:
         """Where to begin looking for a time: at what the INDEX says, else at the first chunk."""
         chunk = chunk_at(self.view, self.seal.index) if self.seal is not None and self.seal.index else None
-        if chunk is None or chunk.kind != Kind.INDEX or not self.cipher.holds(self.view, chunk):
+        if chunk is None or chunk.kind != Kind.INDEX or self.cipher.holding(self.view, chunk) is None:
             return self.opening.size
         body = self.view[chunk.body_at : chunk.body_at + chunk.length - chunk.length % INDEX_ENTRY.size]
         entries = np.frombuffer(body, _INDEX_COLUMNS)

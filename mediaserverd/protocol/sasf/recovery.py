@@ -55,7 +55,7 @@ def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey) -> Seal
     before, at = Before(opening), opening.size
     for chunk in scan.chunks:
         before.take_stray(reader.view[at : chunk.offset])
-        before.take(reader.view[chunk.offset : chunk.end])
+        before.take_held(reader.view, chunk)
         at = chunk.end
     before.take(index)
     trailer = TRAILER.pack(scan.end + len(index), TRAILER_MAGIC)

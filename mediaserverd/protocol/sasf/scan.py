@@ -72,7 +72,8 @@ class Plaintext:
     def take(self, chunk: Chunk) -> Body | None:
         """None if its tag does not hold."""
         if not self._cipher.encrypted:
-            return Body(chunk, chunk.body_at) if self._cipher.holds(self._view, chunk) else None
+            held = self._cipher.holding(self._view, chunk)
+            return None if held is None else Body(held, held.body_at)
         start, end = self._filled, self._filled + chunk.length
         if not self._cipher.decrypt(self._view, chunk, self.data[start:end]):
             return None
@@ -136,11 +137,12 @@ class Scan:
             follows = bytes(self.view[chunk.end : chunk.end + 2])
             return chunk if _MAGIC.startswith(follows) else None
         if chunk.kind != Kind.RECORDS:
-            return chunk if self.cipher.holds(self.view, chunk) else None
+            return self.cipher.holding(self.view, chunk)
         body = self.plaintext.take(chunk)
-        if body is not None:
-            self.bodies.append(body)
-        return None if body is None else chunk
+        if body is None:
+            return None
+        self.bodies.append(body)
+        return body.chunk
 
     def _resumed(self, at: int) -> Chunk | None:
         """The next chunk that holds behind one that does not: at its end if that is right, else wherever one is."""

@@ -79,7 +79,7 @@ def _signature_findings(reader: SasfReader, chunks: list[Chunk]) -> list[Finding
                 what = f"the {name} does not hold: bytes from {held_to} on were changed, taken out or put in, or it was"
                 return [Finding(chunk.offset, chunk.number, chunk.time_ms, what)]
             held_to = chunk.end
-        before.take(reader.view[chunk.offset : chunk.end])
+        before.take_held(reader.view, chunk)
         at = chunk.end
     return _unsigned(reader, held_to, chunks)
 

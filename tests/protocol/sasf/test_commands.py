@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner, Result
 
 from mediaserverd.__main__ import app
-from mediaserverd.protocol.sasf.chunks import Kind
+from mediaserverd.protocol.sasf.chunks import INDEX_ENTRY, MAX_INDEX_ENTRIES, Kind, chunk_at
 from mediaserverd.protocol.sasf.contents import Event
 from mediaserverd.protocol.sasf.excerpt import excerpt, write_contents
 from mediaserverd.protocol.sasf.keys import PrivateKey, key_id
@@ -268,3 +268,28 @@ def test_audio_of_a_forged_recording_is_not_made_without_a_word(place: Path) -> 
 def test_a_daemon_does_not_load_what_only_recording_files_need() -> None:
     seen = "import sys, mediaserverd.__main__; print('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", seen], capture_output=True, text=True, timeout=60).stdout == "False\n"
+
+
+def test_a_part_of_a_recording_so_long_that_its_index_names_every_second_chunk_only(place: Path) -> None:
+    """Seven and a half hours of a line on which somebody speaks now and then, in chunks of 400 ms."""
+    target = io.BytesIO()
+    made = writer(target, "aes-256-gcm")
+    made.add_event(0, 0, CODECS)
+    for chunk in range(MAX_INDEX_ENTRIES + 2_000):
+        made.add_packet(Packet(0, chunk * 3200, 0, chunk & 0xFFFF, chunk * 3200, 1, chunk.to_bytes(4, "little")))
+    made.close(chunk * 3200 + 160, "call-ended", {})
+    data = target.getvalue()
+    (place / "long.sasf").write_bytes(data)
+    reader = SasfReader(data, [RECIPIENT])
+    assert reader.seal is not None
+    index = chunk_at(reader.view, reader.seal.index)
+    assert index is not None
+    assert (reader.seal.chunks, index.length // INDEX_ENTRY.size) == (chunk + 1, chunk // 2 + 1)
+    for first in (0, 40_000, 40_001, chunk - 3):  # of those that are named and of those that are not
+        found = packets_of(reader.contents(first * 400, (first + 3) * 400))
+        assert [int.from_bytes(packet.payload, "little") for packet in found] == [first, first + 1, first + 2]
+    span = "--from", "16000.4", "--to", "16001.6", "--key", place / "key.pem"
+    said("cut", place / "long.sasf", place / "part.sasf", *span)
+    cut = packets_of(SasfReader((place / "part.sasf").read_bytes(), [RECIPIENT]).contents())
+    assert [int.from_bytes(packet.payload, "little") for packet in cut] == [40_001, 40_002, 40_003]
+    assert "1.2 s at 8000 Hz" in said("export", place / "long.sasf", place / "part.wav", *span)
