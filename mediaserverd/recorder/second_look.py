@@ -1,7 +1,8 @@
 """Looks again at stored recordings that no key opened when they came, once a key that does has been imported.
 
-They are verified and judged as all others are when they are taken in. The objects in the store stay as they are: what
-would have been compressed then is not compressed now.
+Also at those that failed then: what is left of their audio is heard, and a cause that has gone is no cause. They are
+verified and judged as all others are when they are taken in. The objects in the store stay as they are: what would have
+been compressed then is not compressed now.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from mediaserverd.protocol.sasf.keys import Keybox
 from mediaserverd.recorder.catalogue import custody
 from mediaserverd.recorder.catalogue.custody import Unread
 from mediaserverd.recorder.catalogue.database import Database
-from mediaserverd.recorder.catalogue.segments import file_stem
+from mediaserverd.recorder.catalogue.segments import file_stem, times_of
 from mediaserverd.recorder.examination import Examined, Task, examine_again
 from mediaserverd.recorder.keyfiles import KeyFault
 from mediaserverd.recorder.states import Verification
@@ -76,10 +77,14 @@ class SecondLook:
         named = {"recording_id": each.key[0], "segment": each.key[1]}
         try:
             examined = await self._examined(each)
-        except (StoreFault, OSError, SasfError, WorkerDied, WorkFailed, WorkshopFull) as fault:
+        except SasfError as fault:
+            if each.verification is not Verification.FAILED:  # else it was told when the file came
+                log.error("second_look_failed", **named, fault=str(fault))
+            return True
+        except (StoreFault, OSError, WorkerDied, WorkFailed, WorkshopFull) as fault:
             log.error("second_look_failed", **named, fault=str(fault))
             return not isinstance(fault, StoreFault | WorkshopFull)
-        if examined is None or examined.verification is Verification.UNREAD:
+        if examined is None or not _says_more(examined, each.verification):
             return True
         if await self._database.write(custody.keep_reading, each.key, examined, datetime.now(UTC)):
             tell = log.info if examined.verification is Verification.VERIFIED else log.error
@@ -109,3 +114,12 @@ class SecondLook:
         with copy.open("wb") as file:
             async for piece in await self._store.read(each.store_key, 0, each.size):
                 await asyncio.to_thread(file.write, piece)
+
+
+def _says_more(examined: Examined, before: Verification) -> bool:
+    match examined.verification:
+        case Verification.UNREAD:
+            return False
+        case Verification.FAILED:
+            return before is not Verification.FAILED or times_of(examined.quality or {})["heard_from_ms"] is not None
+    return True

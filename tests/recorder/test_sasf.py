@@ -15,6 +15,7 @@ from mediaserverd.protocol.sasf.reader import SasfReader
 from mediaserverd.protocol.sasf.recovery import seal_recovered
 from mediaserverd.recorder.catalogue.custody import unread_with
 from mediaserverd.recorder.catalogue.database import ask
+from mediaserverd.recorder.keyfiles import public_pem
 from mediaserverd.recorder.vault import Vault
 from tests.kit.g711 import PCMU
 from tests.kit.speech import speech
@@ -137,6 +138,31 @@ async def test_a_recording_that_no_key_opened_is_judged_when_its_key_comes(pen: 
     assert {name: detail[name] for name in SPOKEN} == SPOKEN
     assert path.read_bytes() == kept, "it has no keys in it still"
     assert ask(pen.site.settings.database_url, unread_with, name) == 0
+
+
+async def test_a_recording_that_failed_before_any_key_opened_it_is_judged_again_when_its_key_comes(
+    pen: Pen, tmp_path: Path
+) -> None:
+    elsewhere = Vault.open(tmp_path / "elsewhere" / "keys", None)
+    recipients = list(elsewhere.recipients().values())
+    stranger = Ed25519PrivateKey.generate()
+    spoiled, unknown = "ab" * 16, "cd" * 16
+    pen.add(recording_id=spoiled, content=sasf(spoiled, pen.signer, recipients)[:-1], quality=None)
+    pen.add(recording_id=unknown, content=sasf(unknown, stranger, recipients), quality=None)
+    for recording_id in (spoiled, unknown):
+        (segment,) = (await pen.site.until_gone_from_source(recording_id))["segments"]
+        assert (segment["verification"], segment["quality"]) == ("failed", None)
+    (pen.site.settings.keys_directory / "signers" / "stranger.pem").write_bytes(public_pem(stranger.public_key()))
+    (name,) = elsewhere.opening()
+    key = elsewhere.private_key(name)
+    assert key is not None
+    Vault.open(pen.site.settings.keys_directory, None).keep(key)
+    seen = {
+        recording_id: (await pen.site.until(recording_id, lambda now: now["segments"][0]["quality"] is not None))
+        for recording_id in (spoiled, unknown)
+    }
+    assert [seen[each]["segments"][0]["verification"] for each in (spoiled, unknown)] == ["failed", "verified"]
+    assert ask(pen.site.settings.database_url, unread_with, name) == 0, "nothing is looked at for ever"
 
 
 async def test_what_was_found_in_files_is_counted_also_after_a_restart(pen: Pen, tmp_path: Path) -> None:

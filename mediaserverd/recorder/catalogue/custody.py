@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 
 from mediaserverd.recorder.catalogue.events import add_event
 from mediaserverd.recorder.catalogue.segments import Key, Segment, degraded, refresh_recording, times_of
@@ -34,9 +34,10 @@ class Custody:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file in the store that no key here opened when it came."""
+    """A file in the store that no key here opened when it came. ``verification``: what was found without one."""
 
     key: Key
+    verification: Verification
     store_key: str
     size: int
     key_ids: frozenset[str]
@@ -73,8 +74,8 @@ def unread(connection: Connection) -> list[Unread]:
     query = select(segments, keyboxes.c.file_id, keyboxes.c.content).join(keyboxes, _has_keybox())
     rows = connection.execute(query.where(_is_unread()))
     return [
-        Unread((row.recording_id, row.number), row.store_key, row.stored_size, frozenset(row.key_ids.split()),
-               Custody(row.file_id, row.content))
+        Unread((row.recording_id, row.number), Verification(row.verification), row.store_key, row.stored_size,
+               frozenset(row.key_ids.split()), Custody(row.file_id, row.content))
         for row in rows
     ]  # fmt: skip
 
@@ -151,8 +152,9 @@ def _has_keybox() -> ColumnElement[bool]:
 
 
 def _is_unread() -> ColumnElement[bool]:
-    """Stored by now, as its row says what to open it with only then."""
-    unread = segments.c.verification == Verification.UNREAD
+    """Stored by now, as its row says what to open it with only then. One that failed may be unread as well."""
+    failed = and_(segments.c.verification == Verification.FAILED, segments.c.encrypted)
+    unread = or_(segments.c.verification == Verification.UNREAD, and_(failed, segments.c.heard_from_ms.is_(None)))
     return and_(segments.c.purged_at.is_(None), unread, segments.c.state == SegmentState.STORED)
 
 
