@@ -230,7 +230,8 @@ def test_a_cut_over_a_gap_is_an_archive_of_its_own_that_proves_itself(place: Pat
     assert source is not None
     assert source["file_id"] == IDS[FIRST]
     within = ("--from", "4.5", "--to", "6", *key)
-    assert "within.sasf: 1.0 s" in run("cut", place / "call.sasf.tar", place / "within.sasf", *within).output
+    part = run("cut", place / "call.sasf.tar", place / "within.sasf", *within)
+    assert "within.sasf: 1.0 s" in " ".join(part.output.split())  # lines end where the name of the folder has them end
     assert SasfReader((place / "within.sasf").read_bytes()).header.segment == 2
 
 
