@@ -26,6 +26,7 @@ from tests.kit.doors import Json
 
 EDGE_S: Final = 1.5  # a call's first and last moment: the promise is 1 s, and the machine may be busy
 SETTLED_S: Final = 120.0  # above the 60 s without audio after which a media server ends a call that nobody knows
+_LATEST_S: Final = 0.2  # two packets and a half: what is on its way when a call ends
 _STRUCK_S: Final = 10.0  # what was begun while the controller was away may fail so much later
 _CALM_S: Final = 20.0  # links try again every 2 s at most, phones every 4 s, and the machine may be busy
 _JUDGED_S: Final = 3.0  # less than this has no sure place in what was said
@@ -179,10 +180,11 @@ async def _judge_seconds(
     audio = b"" if missing else await _audio(cluster, detail)
     if audio:
         silent_from = attempt.ended_at - silent_s - seconds_of(_stored(detail)[0]["started_at"])
-        judged, unlike = unheard(attempt, detail, audio, [(silent_from - BESIDE_S, math.inf)] if silent_s else [])
+        silent = [(silent_from - _LATEST_S, math.inf)] if silent_s > _LATEST_S else []
+        judged, unlike = unheard(attempt, detail, audio, silent)
         found.judged_s += judged
         missing += [(text, 1.0) for text in unlike]
-    if silent_s:
+    if silent_s > BESIDE_S:
         found.missing_s[_AT_THE_END] += silent_s
         found.gaps[_AT_THE_END] += 1
     unexplained_s = sum((lasting for _, lasting in missing), 0.0)
@@ -252,7 +254,8 @@ async def _audio(cluster: Cluster, detail: Json) -> bytes:
 
 def _silent_end_s(attempt: Attempt, detail: Json, outages: Sequence[Outage]) -> float:
     """How long at the end of a call nothing reached its media server, as that was cut off or frozen then: whether
-    anything was sent nobody can tell who saw no later packet. The recording says so by ``heard_to_ms``."""
+    anything was sent nobody can tell who saw no later packet. The recording says so by ``heard_to_ms``. A short time
+    needs no reason."""
     last = (_stored(detail) or [{"heard_to_ms": None}])[-1]
     if last["heard_to_ms"] is None:
         return 0.0
@@ -262,7 +265,8 @@ def _silent_end_s(attempt: Attempt, detail: Json, outages: Sequence[Outage]) -> 
         for each in outages
     )
     silent_s = attempt.ended_at - silent_from
-    return silent_s if struck and silent_s > EDGE_S and not _gaps_behind(detail) else 0.0
+    told = _gaps_behind(detail) or not (struck or silent_s < EDGE_S)
+    return 0.0 if told else max(0.0, silent_s)
 
 
 def _stored(detail: Json) -> list[Json]:
