@@ -17,9 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.crowd import Conversation, converse
+from tests.e2e.crowd import Conversation, converse, two_phones
 from tests.kit.daemon import Daemon
-from tests.kit.phone import Phone
 
 
 @pytest.fixture
@@ -29,9 +28,7 @@ async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
 
 
 async def test_top_shows_a_call_that_runs_and_diag_tells_its_story_and_where_its_recording_is(daemon: Daemon) -> None:
-    async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
-        await alice.register()
-        await bob.register()
+    async with two_phones(daemon) as (alice, bob):
         conversation = await converse(alice, bob, "101", 1)
         [call] = await daemon.status.calls()
         paper = await daemon.command("top")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -37,6 +39,15 @@ def seed_of(number: int) -> int:
 def voices(seed: int) -> tuple[Samples, Samples]:
     """What the two of one conversation say. Made once: it takes long, and nobody speaks meanwhile."""
     return speech(2 * seed, _SPEECH_S), speech(2 * seed + 1, _SPEECH_S)
+
+
+@asynccontextmanager
+async def two_phones(daemon: Daemon) -> AsyncIterator[tuple[Phone, Phone]]:
+    """Alice's and Bob's, registered."""
+    async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
+        await alice.register()
+        await bob.register()
+        yield alice, bob
 
 
 async def converse(caller: Phone, called: Phone, number: str, seed: int) -> Conversation:

@@ -11,13 +11,12 @@ from typing import Final
 
 import pytest
 
-from tests.e2e.crowd import Conversation, converse
+from tests.e2e.crowd import Conversation, converse, two_phones
 from tests.kit.baresip import Baresip
 from tests.kit.daemon import Daemon
 from tests.kit.doors import Json
 from tests.kit.judge import CORRELATION_LIMIT, judge, judge_stereo
 from tests.kit.passage import Passage
-from tests.kit.phone import Phone
 from tests.kit.pjsip import Pjsip
 from tests.kit.speech import RATE, speech
 from tests.kit.wav import read_wav
@@ -57,11 +56,8 @@ class OnDemand:
 async def talking(directory: Path) -> AsyncIterator[tuple[Daemon, Conversation, OnDemand]]:
     async with (
         await Daemon.start(directory, DYNAMIC) as daemon,
-        await Phone.open(daemon.account("alice")) as alice,
-        await Phone.open(daemon.account("bob")) as bob,
+        two_phones(daemon) as (alice, bob),
     ):
-        await alice.register()
-        await bob.register()
         made = await converse(alice, bob, "101", 31)
         yield daemon, made, await OnDemand.of(daemon)
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import yaml
 
 from mediaserverd.protocol.sasf.reader import SasfReader
-from tests.e2e.crowd import converse
+from tests.e2e.crowd import converse, two_phones
 from tests.kit.daemon import Daemon
 from tests.kit.judge import judge_stereo
-from tests.kit.phone import Phone
 from tests.kit.wav import read_wav
 
 OPUS_CORRELATION = 0.85  # it keeps what is heard, and less of the wave than G.711
@@ -30,11 +29,8 @@ async def test_a_policy_that_names_a_compression_is_obeyed_by_a_recorder_that_ke
     changes = {"record": "none", "initiation_policies": "policies.yaml"}
     async with (
         await Daemon.start(site, changes) as daemon,
-        await Phone.open(daemon.account("alice")) as alice,
-        await Phone.open(daemon.account("bob")) as bob,
+        two_phones(daemon) as (alice, bob),
     ):
-        await alice.register()
-        await bob.register()
         made = await converse(alice, bob, "101", 7)
         await asyncio.sleep(5)
         await made.caller.hang_up()

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from tests.e2e.crowd import CALLS, converse, crowd, hang_up, recorded_faults, voices
+from tests.e2e.crowd import CALLS, converse, crowd, hang_up, recorded_faults, two_phones, voices
 from tests.kit.account import Account, Transport
 from tests.kit.baresip import Baresip
 from tests.kit.daemon import Daemon
@@ -41,9 +41,7 @@ async def reconciled(daemon: Daemon, expected: int) -> None:
 
 async def test_killing_the_recorder_costs_no_call_and_no_recording(tmp_path: Path) -> None:
     async with await Daemon.start(tmp_path / "site") as daemon:
-        async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
-            await alice.register()
-            await bob.register()
+        async with two_phones(daemon) as (alice, bob):
             calls = await crowd(alice, bob, "101")
             await asyncio.sleep(TALK_S)
             daemon.expect("ledger_unreachable")
@@ -62,9 +60,7 @@ async def test_killing_the_media_server_costs_no_call_and_at_most_the_last_secon
     tmp_path: Path,
 ) -> None:
     async with await Daemon.start(tmp_path / "site") as daemon:
-        async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
-            await alice.register()
-            await bob.register()
+        async with two_phones(daemon) as (alice, bob):
             calls = await crowd(alice, bob, "101")
             await asyncio.sleep(TALK_S + 1 + PHASE_S)
             daemon.expect("media_server_unusable")
@@ -144,9 +140,7 @@ async def test_killing_every_child_at_once_costs_no_call_and_at_most_a_second_of
     tmp_path: Path,
 ) -> None:
     async with await Daemon.start(tmp_path / "site") as daemon:
-        async with await Phone.open(daemon.account("alice")) as alice, await Phone.open(daemon.account("bob")) as bob:
-            await alice.register()
-            await bob.register()
+        async with two_phones(daemon) as (alice, bob):
             calls = await crowd(alice, bob, "101")
             await asyncio.sleep(TALK_S + 1)
             daemon.expect("media_server_unusable", "ledger_unreachable")

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from mediaserverd.audio.pauses import beep
-from tests.e2e.crowd import Conversation, converse
+from tests.e2e.crowd import Conversation, converse, two_phones
 from tests.kit.daemon import Daemon
 from tests.kit.judge import CORRELATION_LIMIT, judge
-from tests.kit.phone import Phone
 from tests.kit.speech import RATE, Samples
 from tests.kit.wav import read_wav
 
@@ -31,11 +30,8 @@ async def conversation(directory: Path, **changes: Any) -> AsyncIterator[tuple[D
     """Two phones that speak without a stop, and the id of their call."""
     async with (
         await Daemon.start(directory, changes) as daemon,
-        await Phone.open(daemon.account("alice")) as alice,
-        await Phone.open(daemon.account("bob")) as bob,
+        two_phones(daemon) as (alice, bob),
     ):
-        await alice.register()
-        await bob.register()
         made = await converse(alice, bob, "101", 7)
         [call] = await daemon.status.calls()
         yield daemon, made, call["call_id"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tests.e2e.crowd import Conversation, converse
+from tests.e2e.crowd import Conversation, converse, two_phones
 from tests.kit.daemon import HOST, Daemon
 from tests.kit.doors import SETTLED, Json
 from tests.kit.judge import judge_stereo
@@ -34,11 +34,8 @@ class Site:
     async def open(cls, directory: Path, changes: Mapping[str, Any] | None = None) -> AsyncIterator[Self]:
         async with (
             await Daemon.start(directory, changes) as daemon,
-            await Phone.open(daemon.account("alice")) as alice,
-            await Phone.open(daemon.account("bob")) as bob,
+            two_phones(daemon) as (alice, bob),
         ):
-            await alice.register()
-            await bob.register()
             yield cls(daemon, alice, bob)
 
     @contextlib.asynccontextmanager
