@@ -55,8 +55,9 @@ class Part:
 
     @property
     def cause(self) -> str:
-        """Why it is over."""
-        return self.reason if self.failed else self.ended_because or self.reason
+        """Why it is over. What a media server ended in order, and its controller never heard of, it had lost."""
+        told = SERVER_LOST if self.reason in _ENDED_IN_ORDER else self.reason
+        return self.reason if self.failed else self.ended_because or told
 
     @property
     def end_ms(self) -> int:

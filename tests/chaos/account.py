@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from tests.chaos.calls import Attempt, names
-from tests.chaos.listening import BESIDE_S, seconds_of, unheard
+from tests.chaos.listening import BESIDE_S, heard_segments, seconds_of, unheard
 from tests.chaos.strokes import Outage, longest_calm_s
 from tests.kit.cluster import MEDIA, Cluster
 from tests.kit.doors import Json
@@ -179,7 +179,7 @@ async def _judge_seconds(
     missing = _uncovered(attempt, detail)
     audio = b"" if missing else await _audio(cluster, detail)
     if audio:
-        silent_from = attempt.ended_at - silent_s - seconds_of(_stored(detail)[0]["started_at"])
+        silent_from = attempt.ended_at - silent_s - _begin(detail)
         silent = [(silent_from - _LATEST_S, math.inf)] if silent_s > _LATEST_S else []
         judged, unlike = unheard(attempt, detail, audio, silent)
         found.judged_s += judged
@@ -215,7 +215,7 @@ def _needless(found: Account, detail: Json, outages: Sequence[Outage]) -> list[s
     """Gaps that lasted although everything that is needed was there."""
     faults = []
     stored = _stored(detail)
-    begin = seconds_of(stored[0]["started_at"] if stored else detail["started_at"])
+    begin = _begin(detail)
     for gap in detail["gaps"]:
         start, lasting = begin + gap["start_ms"] / 1000, gap["duration_ms"] / 1000
         start -= lasting if stored and not gap["after"] else 0.0
@@ -229,7 +229,7 @@ def _needless(found: Account, detail: Json, outages: Sequence[Outage]) -> list[s
 def _uncovered(attempt: Attempt, detail: Json) -> list[tuple[str, float]]:
     """What of the call lies before the recording's beginning or behind its end."""
     stored = _stored(detail)
-    begin = seconds_of(stored[0]["started_at"] if stored else detail["started_at"])
+    begin = _begin(detail)
     length_s = (detail["duration_ms"] or 0) / 1000 if stored else 0.0
     leading_s = sum(gap["duration_ms"] for gap in detail["gaps"] if gap["after"] == 0) / 1000
     trailing_s = sum(gap["duration_ms"] for gap in _gaps_behind(detail)) / 1000
@@ -256,7 +256,7 @@ def _silent_end_s(attempt: Attempt, detail: Json, outages: Sequence[Outage]) -> 
     """How long at the end of a call nothing reached its media server, as that was cut off or frozen then: whether
     anything was sent nobody can tell who saw no later packet. The recording says so by ``heard_to_ms``. A short time
     needs no reason."""
-    last = (_stored(detail) or [{"heard_to_ms": None}])[-1]
+    last = (heard_segments(detail) or [{"heard_to_ms": None}])[-1]
     if last["heard_to_ms"] is None:
         return 0.0
     silent_from = seconds_of(last["started_at"]) + last["heard_to_ms"] / 1000
@@ -267,6 +267,11 @@ def _silent_end_s(attempt: Attempt, detail: Json, outages: Sequence[Outage]) -> 
     silent_s = attempt.ended_at - silent_from
     told = _gaps_behind(detail) or not (struck or silent_s < EDGE_S)
     return 0.0 if told else max(0.0, silent_s)
+
+
+def _begin(detail: Json) -> float:
+    """Of the joined audio."""
+    return seconds_of((heard_segments(detail) or [detail])[0]["started_at"])
 
 
 def _stored(detail: Json) -> list[Json]:

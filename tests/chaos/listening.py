@@ -67,7 +67,7 @@ def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
     for gap in detail["gaps"]:
         start = gap["start_ms"] / 1000
         yield start - BESIDE_S, start + gap["duration_ms"] / 1000 + BESIDE_S
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    stored = heard_segments(detail)
     for one in stored:
         offset = seconds_of(one["started_at"]) - seconds_of(stored[0]["started_at"])
         for of_side, start_ms, end_ms in (one["quality"] or {}).get("one_way", ()):
@@ -78,10 +78,16 @@ def _excused(detail: Json, side: int) -> Iterator[tuple[float, float]]:
 def _joints(detail: Json) -> Iterator[tuple[float, float]]:
     """Where one media server took over from another: the phones go there one after the other, and so one side may lose
     a few packets where the recording as a whole has no gap."""
-    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    stored = heard_segments(detail)
     for one in stored[1:]:
         at = seconds_of(one["started_at"]) - seconds_of(stored[0]["started_at"])
         yield at - BESIDE_S, at + BESIDE_S
+
+
+def heard_segments(detail: Json) -> list[Json]:
+    """Those that are in the joined audio. It begins with the first one in which somebody is heard."""
+    stored = [one for one in detail["segments"] if one["state"] == "stored"]
+    return [one for one in stored if one["heard_to_ms"] is not None] or stored
 
 
 def seconds_of(moment: str) -> float:

@@ -81,6 +81,11 @@ def test_a_server_on_which_nobody_was_heard_is_part_of_the_gap() -> None:
     assert [(gap.after, gap.duration_ms, gap.reason) for gap in found.gaps] == [(1, 1900, "media-server-lost")]
 
 
+def test_a_segment_of_which_the_controller_heard_nothing_but_its_end_elsewhere_was_lost_to_it() -> None:
+    unheard = part(1, 0, 4200, ended_because="", heard_to_ms=2300)
+    assert timeline([unheard, part(2, 6000, 1000)]).gaps == (Gap(1, 2300, 3700, "media-server-lost"),)
+
+
 def test_the_end_that_a_media_server_lost_while_no_controller_looked_is_a_gap() -> None:
     for reason, told in (
         ("recovered", "media-server-lost"),
