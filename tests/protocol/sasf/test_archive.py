@@ -157,7 +157,7 @@ def test_single_segments_are_one_recording_too_and_say_what_they_cannot_know(pla
     status, lines = proof(place, SECOND, FIRST)
     assert (status, len(lines)) == (0, 1)
     assert "segment 1 proves" in lines[0]
-    assert "1010 ms are missing after segment 1 (call-ended), by the clocks of those who wrote them" in lines[0]
+    assert "1010 ms are missing after segment 1 (media-server-lost), by the clocks of those who wrote them" in lines[0]
     assert lines[0].endswith("whether more came behind segment 2 nothing here says")
     assert "segment 1 is not among" not in lines[0]
 
