@@ -22,7 +22,7 @@ Outside, three roles, each a process that can run on a host of its own. A role n
 
 Who may import what: a line may import lines below it, never above, and names on one line never import each other::
 
-    __main__ -> call_commands | keys_commands | media_server_commands | rules_commands | sasf_commands | site_commands
+    __main__ -> the files called *_commands
     recording_files -> recording_excerpts | recording_proof -> recording_sets
     daemon | diagnosis | top_screen -> top -> top_samples -> ladder_svg -> ladder
     control_client | terminal -> config

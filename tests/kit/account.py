@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from tests.kit.speech import Samples
 
 Transport: TypeAlias = Literal["udp", "tcp", "tls"]
+LOOPBACK: Final = "127.0.0.1"  # where a phone is unless a test says otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 import numpy as np
 import soxr
 
-from tests.kit.account import Account
+from tests.kit.account import LOOPBACK, Account
 from tests.kit.child import Child
 from tests.kit.speech import RATE, Samples, silence
 from tests.kit.wav import read_wav, write_wav
@@ -41,7 +41,7 @@ auplay_channels 1
 audio_buffer 20-200
 jitter_buffer_delay 2-10
 rtp_ports {rtp_first}-{rtp_last}
-net_interface 127.0.0.1
+net_interface {address}
 module_path /usr/lib/baresip/modules
 module g711.so
 module g722.so
@@ -78,9 +78,17 @@ class Baresip:
 
     @classmethod
     async def start(
-        cls, directory: Path, account: Account, spoken: Samples, *, listen: int = 0, rtp_first: int = 40000
+        cls,
+        directory: Path,
+        account: Account,
+        spoken: Samples,
+        *,
+        address: str = LOOPBACK,
+        listen: int = 0,
+        rtp_first: int = 40000,
     ) -> Self:
-        """``listen``: its own SIP port for UDP and TCP [any]; ``rtp_first``: the first of its 20 RTP ports."""
+        """``address`` is its own, ``listen`` its SIP port there for UDP and TCP [any]; ``rtp_first``: the first of its
+        20 RTP ports."""
         (directory / "heard").mkdir(parents=True)
         control = _free_port()
         rate = _sample_rate(account.codecs[0])
@@ -90,7 +98,8 @@ class Baresip:
         (directory / "config").write_text(
             _CONFIG.format(
                 directory=directory,
-                listen=f"127.0.0.1:{listen}",
+                address=address,
+                listen=f"{address}:{listen}",
                 authority=account.authority or "",
                 rtp_first=rtp_first,
                 rtp_last=rtp_first + 19,

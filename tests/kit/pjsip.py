@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from tests.kit.account import Account
+from tests.kit.account import LOOPBACK, Account
 from tests.kit.child import Child
 from tests.kit.speech import Samples, silence
 from tests.kit.wav import read_wav, write_wav
@@ -34,9 +34,17 @@ class Pjsip:
 
     @classmethod
     async def start(
-        cls, directory: Path, account: Account, spoken: Samples, *, listen: int = 0, rtp_first: int = 41000
+        cls,
+        directory: Path,
+        account: Account,
+        spoken: Samples,
+        *,
+        address: str = LOOPBACK,
+        listen: int = 0,
+        rtp_first: int = 41000,
     ) -> Self:
-        """``listen``: its own SIP port on the account's transport [any]; ``rtp_first``: the first of its RTP ports."""
+        """``address`` is its own, ``listen`` its SIP port there on the account's transport [any]; ``rtp_first``: the
+        first of its RTP ports."""
         _prepare(directory, spoken)
         command = [sys.executable, "-m", "tests.kit.pjsip_child"]
         child = await Child.start("pjsip", command, directory, environment={"PYTHONPATH": str(_ROOT)}, pipes=True)
@@ -49,6 +57,7 @@ class Pjsip:
                 "password": account.password,
                 "transport": account.transport,
                 "authority": str(account.authority or ""),
+                "address": address,
                 "listen": listen,
                 "rtp_first": rtp_first,
                 "codecs": list(account.codecs),

@@ -111,7 +111,7 @@ def endpoint(settings: dict[str, Any]) -> pj.Endpoint:
     made.libInit(config)
     transport = pj.TransportConfig()
     transport.port = settings["listen"]
-    transport.boundAddress = "127.0.0.1"
+    transport.boundAddress = settings["address"]
     if settings["authority"]:
         transport.tlsConfig.CaListFile = settings["authority"]
         transport.tlsConfig.verifyServer = True
@@ -135,7 +135,7 @@ def account_config(settings: dict[str, Any]) -> pj.AccountConfig:
     config.idUri = settings["identity"]
     config.mediaConfig.transportConfig.port = settings["rtp_first"]
     config.mediaConfig.transportConfig.portRange = 20
-    config.mediaConfig.transportConfig.boundAddress = "127.0.0.1"
+    config.mediaConfig.transportConfig.boundAddress = settings["address"]
     if settings["password"]:
         config.regConfig.registrarUri = settings["registrar"]
         config.regConfig.timeoutSec = 60
