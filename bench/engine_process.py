@@ -1,6 +1,6 @@
 """The packet engine in a process of its own, with no daemon around it: each line on stdin is a mode to change to.
 
-python -m bench.engine_process CALLS FOLDER
+python -m bench.engine_process FIRST CALLS FOLDER
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mediaserverd.protocol.sasf.header import Header
 from mediaserverd.protocol.sasf.opening import open_file
 
 Mode = Literal["relay", "clear", "encrypted"]
-MODES: Final[tuple[Mode, ...]] = ("relay", "clear", "encrypted")
+RECORDING: Final[tuple[Mode, ...]] = ("clear", "encrypted")
 
 _ADDRESS: Final = "127.0.0.1"
 _FIRST_PORT: Final = 20_000
@@ -37,7 +37,7 @@ def target(call: int) -> LoadTarget:
 
 
 class EngineProcess:
-    def __init__(self, engine: Engine, calls: int, folder: Path) -> None:
+    def __init__(self, engine: Engine, first: int, calls: int, folder: Path) -> None:
         self._engine = engine
         self._calls = calls
         self._folder = folder
@@ -46,7 +46,7 @@ class EngineProcess:
         self._running: list[int] = []
         self._started = 0
         for call in range(calls):
-            one = target(call)
+            one = target(first + call)
             engine.open_session(call + 1, one.caller.remote, one.called.remote)
             engine.set_remote(call + 1, 0, one.caller.local)
             engine.set_remote(call + 1, 1, one.called.local)
@@ -88,12 +88,12 @@ class EngineProcess:
 
 
 def main() -> None:
-    calls, folder = int(sys.argv[1]), Path(sys.argv[2])
+    first, calls, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
     with Engine() as engine:
-        process = EngineProcess(engine, calls, folder)
+        process = EngineProcess(engine, first, calls, folder)
         print("ready", flush=True)
         for line in sys.stdin:
-            (mode,) = (known for known in MODES if known == line.strip())
+            (mode,) = (known for known in ("relay", *RECORDING) if known == line.strip())
             process.change_to(mode)
             print("done", flush=True)
 

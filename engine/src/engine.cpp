@@ -38,7 +38,7 @@ Engine::Engine(std::size_t workers, std::size_t tap_ring_bytes) {
         workers_.push_back(std::make_unique<Worker>(tap_ring_bytes, events_wakeup_, clock_));
         rings.push_back(&workers_.back()->tap());
     }
-    writer_ = std::make_unique<SpoolWriter>(std::move(rings), writer_events_, clock_);
+    writer_ = std::make_unique<SpoolWriter>(std::move(rings), writer_events_, *flusher_, clock_);
 }
 
 Engine::~Engine() { close(); }

@@ -5,19 +5,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <system_error>
 
 #include "thread.hpp"
 
 namespace engine {
-
-namespace {
-
-// With the 400 ms that a packet waits for its chunk to be written, a power cut costs less than a second.
-constexpr std::chrono::milliseconds kInterval{300};
-
-}  // namespace
 
 Flusher::Flusher() : thread_(start_thread("spool-flush", [this] { run(); })) {}
 
@@ -61,10 +53,19 @@ void Flusher::release(dev_t device) {
     --file_systems_.at(device).watches;
 }
 
+void Flusher::ask() {
+    {
+        const std::lock_guard lock(mutex_);
+        is_asked_ = true;
+    }
+    changed_.notify_one();
+}
+
 void Flusher::run() {
     std::unique_lock lock(mutex_);
     while (!is_stopping_) {
-        changed_.wait_for(lock, kInterval, [this] { return is_stopping_; });
+        changed_.wait(lock, [this] { return is_asked_ || is_stopping_; });
+        is_asked_ = false;
         flush_all(lock);
     }
 }

@@ -1,26 +1,29 @@
 #include "packets_by_tap.hpp"
 
+#include <utility>
+
 namespace engine {
 
 void PacketsByTap::add(const TappedPacket& packet) {
     const auto tap = static_cast<std::size_t>(packet.tap);
-    const auto at = static_cast<std::uint32_t>(entries_.size());
-    entries_.push_back({.packet = packet});
-    if (chains_.size() <= tap) chains_.resize(tap + 1);
-    Chain& chain = chains_[tap];
-    if (chain.first == kNone) {
-        chain.first = at;
-        taps_.push_back(tap);
-    } else {
-        entries_[chain.last].next = at;
-    }
-    chain.last = at;
+    if (counts_.size() <= tap) counts_.resize(tap + 1);
+    if (counts_[tap]++ == 0) taps_.push_back(tap);
+    packets_.push_back(packet);
 }
 
-void PacketsByTap::expect(std::uint32_t entry) const noexcept {
+// A counting sort.
+void PacketsByTap::sort() {
+    std::size_t place = 0;
+    for (const std::size_t tap : taps_) place += std::exchange(counts_[tap], place);
+    sorted_.resize(packets_.size());
+    for (const TappedPacket& packet : packets_) sorted_[counts_[static_cast<std::size_t>(packet.tap)]++] = packet;
+    for (const std::size_t tap : taps_) counts_[tap] = 0;
+    taps_.clear();
+    packets_.clear();
+}
+
+void PacketsByTap::expect(Bytes datagram) noexcept {
     constexpr std::size_t kCacheLine = 64;
-    if (entry == kNone) return;
-    const Bytes datagram = entries_[entry].packet.datagram;
     for (std::size_t i = 0; i < datagram.size(); i += kCacheLine) __builtin_prefetch(datagram.data() + i);
 }
 

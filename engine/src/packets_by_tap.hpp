@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "flow.hpp"
@@ -19,34 +18,23 @@ class PacketsByTap {
     // Shows all packets, and forgets them.
     template <class Take>
     void take_all(Take&& take) {
-        for (const std::size_t tap : taps_) {
-            for (std::uint32_t at = chains_[tap].first; at != kNone; at = entries_[at].next) {
-                expect(entries_[at].next);
-                take(entries_[at].packet);
-            }
-            chains_[tap] = {};
+        sort();
+        for (std::size_t i = 0; i < sorted_.size(); ++i) {
+            if (i + kAhead < sorted_.size()) expect(sorted_[i + kAhead].datagram);
+            take(sorted_[i]);
         }
-        taps_.clear();
-        entries_.clear();
     }
 
   private:
-    static constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max();
+    static constexpr std::size_t kAhead = 2;
 
-    struct Entry {
-        TappedPacket packet;
-        std::uint32_t next = kNone;  // of the same tap
-    };
-    struct Chain {
-        std::uint32_t first = kNone;
-        std::uint32_t last = kNone;
-    };
+    void sort();
+    static void expect(Bytes datagram) noexcept;
 
-    void expect(std::uint32_t entry) const noexcept;
-
-    std::vector<Entry> entries_;
-    std::vector<Chain> chains_;      // by TapId
-    std::vector<std::size_t> taps_;  // those that have packets
+    std::vector<TappedPacket> packets_;  // as they came
+    std::vector<TappedPacket> sorted_;
+    std::vector<std::size_t> counts_;  // by TapId; while they are sorted, where the next one has its place
+    std::vector<std::size_t> taps_;    // those that have packets
 };
 
 }  // namespace engine

@@ -34,11 +34,11 @@ struct Opening {
 // kChunksPerCheckpoint chunks, or kMaxUnsigned after the first. A record's own octets are at most kMaxRecord.
 class SasfFile {
   public:
-    static constexpr std::chrono::milliseconds kMaxChunk{400};
+    static constexpr std::chrono::milliseconds kMaxChunk{600};
     static constexpr std::chrono::milliseconds kMaxUnsigned{5000};
     static constexpr std::size_t kMaxChunkOctets = 64 << 10;
     static constexpr std::size_t kMaxRecord = 64 << 10;
-    static constexpr unsigned kChunksPerCheckpoint = 12;  // 4.8 s
+    static constexpr unsigned kChunksPerCheckpoint = 8;  // 4.8 s
 
     // Creates the file, which must not exist, with the record META in its first chunk. Throws std::system_error and
     // leaves no file behind. `zero`: time 0, which is the header's created_ns on the engine's clock.
@@ -63,7 +63,7 @@ class SasfFile {
   private:
     enum class ChunkType : std::uint8_t { kRecords = 1, kCheckpoint = 2, kIndex = 3, kSeal = 4 };
     static constexpr std::size_t kHeaderSize = 16;
-    static constexpr std::size_t kUsualOctets = 8 << 10;  // 400 ms of G.711 of both sides, and a checkpoint
+    static constexpr std::size_t kUsualOctets = 12 << 10;  // 600 ms of G.711 of both sides, and a checkpoint
     using Header = std::array<std::uint8_t, kHeaderSize>;
 
     FileTime since_zero(Time time) const noexcept;

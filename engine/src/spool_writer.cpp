@@ -34,9 +34,10 @@ Bytes payload_of(Bytes datagram, const RtpHeader& header) noexcept {
 
 }  // namespace
 
-SpoolWriter::SpoolWriter(std::vector<TapRing*> rings, EventRing& events, const Clock& clock)
+SpoolWriter::SpoolWriter(std::vector<TapRing*> rings, EventRing& events, Flusher& flusher, const Clock& clock)
     : rings_(std::move(rings)),
       events_(events),
+      flusher_(flusher),
       clock_(clock),
       thread_(start_thread("spool-write", [this] { run(); })) {}
 
@@ -91,6 +92,7 @@ void SpoolWriter::take_turn(bool is_last) {
         recording->file.close_due(clock_.now(), kTurn);
         tell_failure(*recording);
     }
+    flusher_.ask();
 }
 
 void SpoolWriter::carry_out(Order& order) {

@@ -38,9 +38,9 @@ enum class RecordingId : std::uint64_t {};  // the caller's number
 // producer finds room again while much waits. An error of the disk ends the recording that met it and no other.
 class SpoolWriter {
   public:
-    static constexpr std::chrono::milliseconds kTurn{390};  // to begin 10 ms late does not cut chunks in two
+    static constexpr std::chrono::milliseconds kTurn{590};  // to begin 10 ms late does not cut chunks in two
     static_assert(kTurn < SasfFile::kMaxChunk);
-    static constexpr std::size_t kDrainStep = 16 << 20;  // a turn of 1500 recorded calls
+    static constexpr std::size_t kDrainStep = 16 << 20;  // a turn of 1000 recorded calls
 
     static constexpr unsigned kPasses = 4;  // behind so many, each shorter, a ring is empty, and begins anew
 
@@ -80,7 +80,7 @@ class SpoolWriter {
         std::variant<Begin, Note, Pause, Resume, Rates, Finish> what;
     };
 
-    SpoolWriter(std::vector<TapRing*> rings, EventRing& events, const Clock& clock);
+    SpoolWriter(std::vector<TapRing*> rings, EventRing& events, Flusher& flusher, const Clock& clock);
     ~SpoolWriter();  // empties the rings; recordings that were not finished stay without END
     SpoolWriter(const SpoolWriter&) = delete;
     SpoolWriter& operator=(const SpoolWriter&) = delete;
@@ -111,6 +111,7 @@ class SpoolWriter {
 
     std::vector<TapRing*> rings_;
     EventRing& events_;
+    Flusher& flusher_;
     const Clock& clock_;
 
     std::mutex mutex_;

@@ -198,24 +198,24 @@ def test_an_event_stands_between_the_packets_before_and_after_it(call: Call, tmp
         assert caller.at <= called.at <= event.at
 
 
-def test_packets_are_in_the_file_half_a_second_later_while_the_recording_runs(call: Call, tmp_path: Path) -> None:
+def test_packets_are_in_the_file_within_a_second_while_the_recording_runs(call: Call, tmp_path: Path) -> None:
     recording = start(call.engine, tmp_path / "x.spool")
     call.talk(range(10))
     until(lambda: len(said(recording.read(), 0)) == 10, seconds=1.0)
     assert recording.read().seal is None
 
 
-def test_no_chunk_spans_more_than_400_ms(call: Call, tmp_path: Path) -> None:
+def test_no_chunk_spans_more_than_600_ms(call: Call, tmp_path: Path) -> None:
     recording = start(call.engine, tmp_path / "x.spool")
-    for number in range(50):
+    for number in range(75):
         call.talk([number])
         time.sleep(0.02)
-    until(lambda: len(said(recording.read(), 0)) == 50)  # also the last ones, though nobody speaks
+    until(lambda: len(said(recording.read(), 0)) == 75)  # also the last ones, though nobody speaks
     file = recording.read()
     assert len(file.chunks) >= 3
     for chunk in file.chunks:
         times = [record.at for record in chunk.records]
-        assert max(times) - min(times) < 3200
+        assert max(times) - min(times) < 4800
         assert chunk.time_ms == min(times) // 8
 
 

@@ -66,7 +66,7 @@ def _seal(file: BinaryIO, reader: SasfReader, signer: Ed25519PrivateKey) -> Seal
 
 
 def readable_duration_ms(reader: SasfReader) -> int:
-    """Up to the last packet; of what cannot be decrypted here, up to where its last chunk begins: 0.4 s less."""
+    """Up to the last packet; of what cannot be decrypted here, up to where its last chunk begins: 0.6 s less."""
     begun_ms = max((chunk.time_ms for chunk in reader.scan.chunks), default=0)
     if not reader.readable:
         return begun_ms
