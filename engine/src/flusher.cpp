@@ -63,9 +63,9 @@ void Flusher::ask() {
 
 void Flusher::run() {
     std::unique_lock lock(mutex_);
-    while (!is_stopping_) {
+    for (;;) {
         changed_.wait(lock, [this] { return is_asked_ || is_stopping_; });
-        is_asked_ = false;
+        if (!std::exchange(is_asked_, false)) return;
         flush_all(lock);
     }
 }

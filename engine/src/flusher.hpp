@@ -40,7 +40,7 @@ class Flusher {
     Flusher(const Flusher&) = delete;
     Flusher& operator=(const Flusher&) = delete;
 
-    void stop();
+    void stop();  // after what was asked for
 
     // Watches the file system that the folder is on.
     Watch watch(const std::string& folder);

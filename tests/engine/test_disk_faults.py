@@ -158,7 +158,7 @@ with Engine() as engine, Call(engine) as call:
     until(lambda: len(recording.read().packets(0)) == 20)
     disk().sick_disk_refuse(errno.EROFS)
     call.talk(range(20, 40))
-    time.sleep(0.6)
+    time.sleep(0.8)  # more than a turn of the writer
     events = engine.poll_events()
     call.talk(range(40, 60))
     engine.stop_recording(7, "stopped")
@@ -214,3 +214,33 @@ def test_a_power_cut_loses_at_most_one_second_and_the_rest_can_be_sealed(
     due = {int(sequence) for sequence, at_ns in said if int(at_ns) < int(cut_ns) - 10**9}
     assert len(due) > 50
     assert set(reader.contents().packets.sequence.tolist()) >= due
+
+
+CUT_WHEN_CLOSED = """
+import sys
+from pathlib import Path
+from tests.engine.call import Call
+from tests.engine.recorded import start
+from tests.engine.sick_disk import disk
+from mediaserverd.media.engine import Engine
+engine = Engine()
+call = Call(engine)
+start(engine, Path(sys.argv[1]))
+call.talk(range(50))
+engine.stop_recording(7, "stopped")
+engine.close()
+disk().sick_disk_cut_power(0)
+"""
+
+
+def test_what_an_engine_wrote_before_it_was_closed_outlives_a_power_cut_right_after(
+    layer: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.spool"
+    with sick_disk.start(CUT_WHEN_CLOSED, layer, path) as victim:
+        victim.communicate(timeout=60)
+    assert victim.returncode == -signal.SIGKILL
+    reader = SasfReader(path.read_bytes())
+    assert verify(reader, {SIGNER.public_key().public_bytes_raw()}).ok
+    for side in (0, 1):
+        assert [packet.sequence for packet in sasf_file.read(path).packets(side)] == list(range(50))
