@@ -28,7 +28,6 @@ SERVERS: Final = 1000
 LOCATIONS: Final = tuple(f"l{number:02}" for number in range(100))
 RULES: Final = 200
 PINGED: Final = SERVERS * 4 // 50  # each server says four times a second how it stands
-LIMIT_MS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,14 @@
+"""``python -m bench.selection`` from end to end."""
+
 from __future__ import annotations
 
-from bench.selection import LIMIT_MS, everything
+from typing import Final
+
+from bench.selection import everything
+
+_MOST_SORTS: Final = 8.0  # the dearest, behind 200 conditions that do not hold, takes about three
 
 
-def test_a_selection_among_a_thousand_servers_takes_less_than_a_millisecond() -> None:
+def test_a_selection_among_a_thousand_servers_costs_no_more_than_sorting_them_a_few_times() -> None:
     rows = everything(selections=50)
-    assert [row.name for row in rows if row.middle_ms >= LIMIT_MS] == [], rows
+    assert [row.name for row in rows if not 0 < row.ratio < _MOST_SORTS] == [], rows
