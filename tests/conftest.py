@@ -2,17 +2,18 @@
 
 Every worker has a network namespace of its own, so that the default ports are free in each (``tests/in-netns`` gives
 the first one). Foreign phones have jitter buffers that slip when the machine is busy, and audio in real time needs a
-processor when its time has come. Such a test may be run again twice, then with the machine to itself; the runner shows
-each time with an R, and a fault that stays fails.
+processor when its time has come. Such a test may be run again twice; the runner shows each time with an R, and a fault
+that stays fails.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -26,7 +27,6 @@ REAL_TIME = tuple(
     HERE / name for name in ("e2e", "daemon", "bench", "media", "kit", "controller", "chaos", "recorder", "engine")
 )
 TRIES_MORE = 2
-_GATE, _MACHINE = ((HERE / name).open() for name in ("in-netns", "conftest.py"))  # any two files do for locks
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 
@@ -48,22 +48,15 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    _take_turn(alone=item.get_closest_marker("load") is not None)
-    try:
+    with _turn(alone=item.get_closest_marker("load") is not None):
         return (yield)
-    finally:
-        fcntl.flock(_MACHINE, fcntl.LOCK_UN)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if getattr(item, "execution_count", 1) > 1:
-        fcntl.flock(_MACHINE, fcntl.LOCK_UN)  # else two in their second try would wait for each other
-        _take_turn(alone=True)
-
-
-def _take_turn(*, alone: bool) -> None:
-    """Together with other workers, or alone. Who waits holds the gate: nobody overtakes."""
-    fcntl.flock(_GATE, fcntl.LOCK_EX)
-    fcntl.flock(_MACHINE, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-    fcntl.flock(_GATE, fcntl.LOCK_UN)
+@contextlib.contextmanager
+def _turn(*, alone: bool) -> Iterator[None]:
+    """Together with other workers, or alone. Who waits holds the gate: nobody overtakes. Any two files do for locks."""
+    with (HERE / "in-netns").open() as gate, (HERE / "conftest.py").open() as machine:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
